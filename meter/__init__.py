@@ -1,0 +1,1 @@
+"""Measuring: sensors, the sampler, run files and the numbers of a run."""

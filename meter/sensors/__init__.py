@@ -1,0 +1,1 @@
+"""Sources of readings; `base` holds the Protocol, every other file one source."""

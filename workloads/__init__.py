@@ -1,0 +1,1 @@
+"""Reference jobs that are worth measuring, and the harness that runs them."""

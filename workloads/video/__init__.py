@@ -1,0 +1,1 @@
+"""Text-to-video families, one file each."""
