@@ -29,8 +29,8 @@ _REMEDIES = {
 }
 
 
-def run_cautions(run: Run, start_ns: int, end_ns: int) -> list[Caution]:
-    """Doubts that concern the recording as a whole, within a window."""
+def run_cautions(run: Run, end_ns: int) -> list[Caution]:
+    """Doubts that concern the recording as a whole; `end_ns` is the run's end as it is taken."""
     found = []
     if run.end_ns is None:
         found.append(
@@ -38,13 +38,13 @@ def run_cautions(run: Run, start_ns: int, end_ns: int) -> list[Caution]:
         )
     late = 0
     for event in run.events:
-        within = event.start_ns <= end_ns and event.end_ns >= start_ns
+        within = event.start_ns <= end_ns and event.end_ns >= run.start_ns
         if event.kind in ("absent", "note", "output") or within:
             if event.kind == "late":
                 late += event.count
             else:
                 found.append(_of_event(run, event))
-    ticks = max(1, (end_ns - start_ns) // run.period_ns)
+    ticks = max(1, (end_ns - run.start_ns) // run.period_ns)
     if late / ticks > LATE_SHARE:
         found.append(
             Caution(

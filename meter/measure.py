@@ -24,6 +24,7 @@ from vidmeter.meter.decorate import around
 from vidmeter.meter.errors import BadRun
 from vidmeter.meter.run import Run, Work
 from vidmeter.meter.store import SUFFIX, Tail, load
+from vidmeter.meter.windows import paths
 
 if TYPE_CHECKING:  # numpy comes with it: only when a result is asked for
     from vidmeter.meter.recorder import Recorder
@@ -75,13 +76,13 @@ class Measurement:
         if self._source is None or self.start_ns is None or self.end_ns is None:
             raise BadRun(f"the window {self.name!r} is still open: its numbers come when it closes")
         run = self._source.run(self.start_ns, self.end_ns)
-        inside = [p for p in run.phases if p.start_ns <= self.end_ns and p.id != self._phase]
+        inside = paths(run.phases, inside=self._phase)
         return replace(
             run,
             start_ns=self.start_ns,
             end_ns=self.end_ns,
-            phases=tuple(p for p in inside if (p.end_ns or self.end_ns) >= self.start_ns),
-            work=tuple(w for w in run.work if self.start_ns <= (w.t_ns or 0) <= self.end_ns),
+            phases=tuple(p for p in run.phases if p.id in inside),
+            work=tuple(w for w in run.work if w.phase == self._phase or w.phase in inside),
         )
 
     @cached_property

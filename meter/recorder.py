@@ -18,7 +18,7 @@ from vidmeter.meter.errors import SensorFailed, VidmeterError
 from vidmeter.meter.marks import MarkReader
 from vidmeter.meter.run import Event
 from vidmeter.meter.service import Order, remove_marks
-from vidmeter.meter.store import RunWriter, marks_folder
+from vidmeter.meter.store import RunWriter, marks_folder, remove
 
 START_TIMEOUT_S = 60.0
 """nvmlInit takes seconds on a box of many GPUs without the persistence daemon."""
@@ -104,6 +104,13 @@ class Recorder:
             return Ended(True, ())
         lost = answer["lost_samples"]
         return Ended(False, (f"{lost} samples were lost: {self.path} could not be written",))
+
+    def discard(self) -> None:
+        """End the recording and delete what there is of it."""
+        self._process.kill()
+        self._process.wait()
+        self._close()
+        remove(self.path)
 
     def _rescue(self, end_ns: int, exit_code: int | None) -> Ended:
         """The sampler was killed or failed: bring its file to an end ourselves."""

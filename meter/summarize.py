@@ -27,28 +27,23 @@ LEAST_SPACINGS = 2.0
 Sources = Mapping[str, list[Source]]
 
 
-def summarize(
-    run: Run, *, window: tuple[int, int] | None = None, phase: str | None = None
-) -> Summary:
-    """Everything that vidmeter says of a run, or of a window of it (ns).
-
-    With `phase` (an id), only the phases and the work inside that one count.
-    """
-    start_ns, end_ns = window or (run.start_ns, _end_of(run))
+def summarize(run: Run) -> Summary:
+    """Everything that vidmeter says of a run."""
+    start_ns, end_ns = run.start_ns, _end_of(run)
     sources = {device.uuid: sources_of(run, device) for device in run.devices}
     devices = _devices(run.devices, sources, ((start_ns, end_ns),))
     total = total_of(devices)
-    where = paths(run.phases, inside=phase)
-    groups = by_path(run.phases, inside=phase)
-    work = [w for w in run.work if phase is None or w.phase == phase or w.phase in where]
+    where = paths(run.phases)
     phases = []
-    for group in groups:
+    for group in by_path(run.phases):
         spans = spans_of(group, start_ns, end_ns)
         if spans:
-            inside = [w for w in work if w.phase in where and _below(where[w.phase], group.path)]
+            inside = [
+                w for w in run.work if w.phase in where and _below(where[w.phase], group.path)
+            ]
             phases.append(_phase(run, group, spans, sources, total, inside))
     top = merged(span for p in phases if len(p.path) == 1 for span in p.windows)
-    done = work_done(work)
+    done = work_done(run.work)
     return Summary(
         run_id=run.id,
         command=run.command,
@@ -62,9 +57,9 @@ def summarize(
         work=done,
         per_unit=per_unit(total, done),
         cautions=(
-            *run_cautions(run, start_ns, end_ns),
+            *run_cautions(run, end_ns),
             *device_cautions(devices),
-            *work_cautions(work),
+            *work_cautions(run.work),
         ),
         exit_code=run.exit_code,
         environment=run.environment,

@@ -49,14 +49,13 @@ def paths(phases: Sequence[Phase], *, inside: str | None = None) -> dict[str, tu
     return found
 
 
-def by_path(phases: Sequence[Phase], *, inside: str | None = None) -> list[PathGroup]:
+def by_path(phases: Sequence[Phase]) -> list[PathGroup]:
     """Phases gathered by path, parents before their children, else in order of first start."""
-    where = paths(phases, inside=inside)
+    where = paths(phases)
     groups: dict[tuple[str, ...], PathGroup] = {}
     for phase in sorted(phases, key=lambda p: p.start_ns):
-        if phase.id in where:
-            path = where[phase.id]
-            groups.setdefault(path, PathGroup(path)).phases.append(phase)
+        path = where[phase.id]
+        groups.setdefault(path, PathGroup(path)).phases.append(phase)
     order = {path: i for i, path in enumerate(groups)}
     return sorted(
         groups.values(),
