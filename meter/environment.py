@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vidmeter.meter.processor import read_processor
+
 RELEVANT = (
     "CUDA_VISIBLE_DEVICES",
     "CUDA_DEVICE_ORDER",
@@ -24,29 +26,19 @@ RELEVANT = (
 
 def environment(environ: Mapping[str, str]) -> dict[str, Any]:
     """Facts about this host, as plain JSON values with the unit in the key; None where unknown."""
-    uname = os.uname()
+    uname, processor = os.uname(), read_processor()
     return {
         "host": socket.gethostname(),
         "system": f"{uname.sysname} {uname.release} {uname.machine}",
         "distribution": _distribution(),
         "container": container(),
-        "virtual_machine": is_virtual_machine(),
-        "cpu": processor_name(),
+        "virtual_machine": processor.virtual,
+        "cpu": processor.model,
         "logical_cpus": os.cpu_count(),
         "memory_b": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "python": platform.python_version(),
         "variables": {name: environ[name] for name in RELEVANT if name in environ},
     }
-
-
-def processor_name() -> str | None:
-    """The processor's model name as the kernel tells it."""
-    return _cpuinfo("model name")
-
-
-def is_virtual_machine() -> bool:
-    """Whether the processor says that a hypervisor stands between."""
-    return "hypervisor" in (_cpuinfo("flags") or "").split()
 
 
 def container() -> str | None:
@@ -67,15 +59,3 @@ def _distribution() -> str | None:
         return platform.freedesktop_os_release().get("PRETTY_NAME")
     except OSError:
         return None
-
-
-def _cpuinfo(field: str) -> str | None:
-    try:
-        with Path("/proc/cpuinfo").open() as file:
-            for line in file:
-                name, _, value = line.partition(":")
-                if name.strip() == field:
-                    return value.strip()
-    except OSError:
-        pass  # no procfs: unknown
-    return None

@@ -64,7 +64,8 @@ def _scaled(value: float | None, unit: str, prefixes: tuple[tuple[str, float], .
         return NONE
     if value == 0:
         return f"0 {unit}"
-    for prefix, size in prefixes:
+    prefix, size = prefixes[-1]
+    for prefix, size in prefixes:  # noqa: B007 - the last one serves what is smaller still
         if abs(value) >= size:
             break
     return f"{value / size:.4g} {prefix}{unit}"

@@ -50,9 +50,10 @@ def open_sensors(selection: Selection, environ: Mapping[str, str]) -> Opened:
     opened = Opened([], [], [])
     if selection.sensors:
         for name in selection.sensors:
-            opened.sensors.append(_open(name, selection, environ, opened))
+            _add(_open(name, selection, environ), opened)
         return opened
-    if not _try("nvml", selection, environ, opened) and selection.gpus not in (None, "all", "none"):
+    wanted = selection.gpus != "none"
+    if wanted and not _try("nvml", selection, environ, opened) and selection.gpus is not None:
         raise NoDevice(opened.absent[-1].reason)
     # A rating stated by the user is an instruction: it stands in for RAPL.
     if selection.cpu_watts is not None or not _try("rapl", selection, environ, opened):
@@ -62,22 +63,25 @@ def open_sensors(selection: Selection, environ: Mapping[str, str]) -> Opened:
 
 def _try(name: str, selection: Selection, environ: Mapping[str, str], opened: Opened) -> bool:
     try:
-        opened.sensors.append(_open(name, selection, environ, opened))
+        _add(_open(name, selection, environ), opened)
     except NoDevice as error:
         opened.absent.append(Absent(name, str(error)))
         return False
     return True
 
 
-def _open(name: str, selection: Selection, environ: Mapping[str, str], opened: Opened) -> Sensor:
+def _add(sensor: Sensor, opened: Opened) -> None:
+    opened.sensors.append(sensor)
+    opened.notes.extend(sensor.notes)
+
+
+def _open(name: str, selection: Selection, environ: Mapping[str, str]) -> Sensor:
     """Each import stands where it is needed: the sampler starts with every run."""
     kind, _, argument = name.partition(":")
     if kind == "nvml":
         from vidmeter.meter.sensors.nvml import NvmlSensor
 
-        sensor = NvmlSensor(wanted=selection.gpus, environ=environ)
-        opened.notes.extend(sensor.notes)
-        return sensor
+        return NvmlSensor(selection.gpus, environ=environ)
     if kind == "rapl":
         from vidmeter.meter.sensors.rapl import RaplSensor
 

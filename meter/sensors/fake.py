@@ -60,6 +60,8 @@ class FakeSensor:
         except ValueError as error:
             raise NoDevice(f"the fake sensor's script {path} is not JSON: {error}") from None
 
+    notes = ()
+
     @property
     def devices(self) -> tuple[Device, ...]:
         """The scripted devices."""

@@ -20,9 +20,9 @@ import psutil
 from vidmeter.meter.clock import monotonic_ns
 from vidmeter.meter.device import Device, Kind, Provenance
 from vidmeter.meter.errors import NoDevice
+from vidmeter.meter.processor import Processor, normalized, read_processor
 from vidmeter.meter.sample import Quantity, Sample, Series
 from vidmeter.meter.sensors.base import Reading
-from vidmeter.meter.sensors.processor import Processor, normalized, read_processor
 
 _UUID = "cpu-modelled"
 _PERIOD_NS = 100_000_000
@@ -187,6 +187,8 @@ class ModelledCpu:
         self._devices = (device,)
         self._series = Series(_UUID, Quantity.CPU_BUSY)
         self._due_ns = 0
+
+    notes = ()
 
     @property
     def devices(self) -> tuple[Device, ...]:

@@ -13,9 +13,9 @@ from typing import NamedTuple
 from vidmeter.meter.clock import monotonic_ns
 from vidmeter.meter.device import Device, Kind, Provenance
 from vidmeter.meter.errors import NoDevice
+from vidmeter.meter.processor import read_processor
 from vidmeter.meter.sample import Quantity, Sample, Series
 from vidmeter.meter.sensors.base import Fault, Reading
-from vidmeter.meter.sensors.processor import read_processor
 
 POWERCAP = Path("/sys/class/powercap")
 _J_PER_UJ = 1e-6

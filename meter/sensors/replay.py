@@ -42,6 +42,8 @@ class ReplaySensor:
         """Replay a run file; `BadRun` if it can't be read."""
         return cls(load(path))
 
+    notes = ()
+
     @property
     def devices(self) -> tuple[Device, ...]:
         """The devices of the recorded run, marked as simulated."""

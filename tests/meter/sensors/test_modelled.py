@@ -10,6 +10,7 @@ import pytest
 
 from vidmeter.meter.device import Kind, Provenance
 from vidmeter.meter.errors import NoDevice
+from vidmeter.meter.processor import Processor, normalized, read_processor
 from vidmeter.meter.sample import Quantity
 from vidmeter.meter.sensors.modelled import (
     ModelledCpu,
@@ -18,7 +19,6 @@ from vidmeter.meter.sensors.modelled import (
     rate,
     read_reference,
 )
-from vidmeter.meter.sensors.processor import Processor, normalized, read_processor
 
 TABLE = (
     Reference("Maker Small", 100.0, 10, 20, "maker's page"),
