@@ -94,3 +94,9 @@ class Run:
     anchors: tuple[Anchor, ...] = ()
     environment: Mapping[str, Any] = field(default_factory=dict)
     path: Path | None = None
+
+    def save(self, path: Path | str, *, force: bool = False) -> None:
+        """Write it to a run file; `BadRun` if that exists (without `force`) or can't be written."""
+        from vidmeter.meter.store import save
+
+        save(self, Path(path), force=force)

@@ -1,3 +1,34 @@
-"""A live GPU energy meter and profiler: measured joules per second of generated video."""
+"""A live GPU energy meter and profiler: measured joules per second of generated video.
+
+    with vidmeter.measure() as m:
+        video = pipe(prompt)
+    print(m.energy_j)
+
+`measure` takes the energy of a block or function, `phase` names its parts, `work` says what it
+produced, `load` reads a run file. Nothing is imported before one of them is used.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+__all__ = ["__version__", "load", "measure", "phase", "work"]
+
+if TYPE_CHECKING:
+    from vidmeter.meter.measure import measure, phase, work
+    from vidmeter.meter.store import load
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, when it is asked for."""
+    if name in ("measure", "phase", "work"):
+        from vidmeter.meter import measure as module
+    elif name == "load":
+        from vidmeter.meter import store as module  # type: ignore[no-redef]
+    else:
+        raise AttributeError(f"module 'vidmeter' has no attribute {name!r}")
+    value = globals()[name] = getattr(module, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -10,8 +10,8 @@ class Fault(NamedTuple):
     """Something that could not be read just now. A fault is data: it is stored with the run.
 
     `kind` is a word of a small vocabulary: `read_failed`, `device_lost`, `device_back`,
-    `implausible`. The same fault of the same series, tick after tick, is stored once with its
-    span and count.
+    `implausible`, `samples_lost`. The same fault, tick after tick, is stored once with its span
+    and count.
     """
 
     kind: str
@@ -37,6 +37,11 @@ class Sensor(Protocol):
     @property
     def devices(self) -> tuple[Device, ...]:
         """The devices it reads, in display order; fixed from opening to closing."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know about what is read, one sentence each."""
         ...
 
     def read(self, now_ns: int) -> Reading:

@@ -1,0 +1,122 @@
+"""Doubts about a result, each with its remedy. A caution is part of the result, not a log line."""
+
+from collections.abc import Iterable, Sequence
+
+from vidmeter.meter.device import Kind, Provenance
+from vidmeter.meter.run import Event, Run
+from vidmeter.meter.summary import Caution, DeviceEnergy
+
+FULL_COVERAGE = 0.99
+DISAGREE = 0.02
+DISTRUST = 0.05
+LATE_SHARE = 0.05
+"""More late ticks than this are worth a word; the readings taken are right all the same."""
+
+_REMEDIES = {
+    "device_lost": "see `nvidia-smi` and the kernel log (Xid messages)",
+    "sampler_died": "see the kernel log; the energy before it is whole",
+    "clock_step": None,
+    "bad_marks": "see docs/run-file.md for the format of marks",
+    "unwritten": "free some disk space or use --output",
+    "output": "name the files with --outputs, or the length with --video-seconds",
+    "read_failed": None,
+    "implausible": None,
+    "sensor_failed": "please report it",
+    "abandoned": None,
+    "lost_samples": None,
+    "absent": None,
+    "note": None,
+}
+
+
+def run_cautions(run: Run, end_ns: int) -> list[Caution]:
+    """Doubts that concern the recording as a whole; `end_ns` is the run's end as it is taken."""
+    found = []
+    if run.end_ns is None:
+        found.append(
+            Caution("unfinished", "the recording has no end: it still runs, or it was killed")
+        )
+    late = 0
+    for event in run.events:
+        within = event.start_ns <= end_ns and event.end_ns >= run.start_ns
+        if event.kind in ("absent", "note", "output") or within:
+            if event.kind == "late":
+                late += event.count
+            else:
+                found.append(_of_event(run, event))
+    ticks = max(1, (end_ns - run.start_ns) // run.period_ns)
+    if late / ticks > LATE_SHARE:
+        found.append(
+            Caution(
+                "late",
+                f"{late} of about {ticks} readings came late: the machine was too busy to sample",
+                "leave a core free, or sample less often with --period",
+            )
+        )
+    if any(p.end_ns is None and p.start_ns <= end_ns for p in run.phases) and run.end_ns:
+        names = sorted({p.name for p in run.phases if p.end_ns is None})
+        text = f"the program ended inside {', '.join(names)}: taken to end with it"
+        found.append(Caution("open_phase", text))
+    return found
+
+
+def device_cautions(energies: Sequence[DeviceEnergy]) -> list[Caution]:
+    """Doubts about single devices' energies."""
+    found: list[Caution] = []
+    for e in energies:
+        found.extend(_coverage(e))
+        found.extend(_disagreement(e))
+    found.extend(_provenance(energies))
+    return found
+
+
+def _of_event(run: Run, event: Event) -> Caution:
+    names = {d.uuid: d.name for d in run.devices}
+    where = f"{names.get(event.device, event.device)}: " if event.device else ""
+    when = ""
+    if event.kind not in ("absent", "note", "output"):
+        when = f" ({(event.start_ns - run.start_ns) / 1e9:.1f} s after the start"
+        when += f", {event.count} times)" if event.count > 1 else ")"
+    return Caution(event.kind, f"{where}{event.detail}{when}", _REMEDIES.get(event.kind))
+
+
+def _coverage(e: DeviceEnergy) -> Iterable[Caution]:
+    if e.coverage >= FULL_COVERAGE:
+        return
+    seen = f"only {e.coverage:.1%} of the time was seen"
+    if e.energy_j is not None:
+        yield Caution("coverage", f"{e.device.name}: {seen}")
+    elif e.covered_j:
+        text = (
+            f"{e.device.name}: incomplete, {seen} ({e.covered_j:.6g} J of it): no total is stated"
+        )
+        yield Caution("incomplete", text)
+    else:
+        text = f"{e.device.name}: too few readings for a number"
+        yield Caution("incomplete", text, "measure for a longer time")
+
+
+def _disagreement(e: DeviceEnergy) -> Iterable[Caution]:
+    if e.disagreement is None or abs(e.disagreement) <= DISAGREE:
+        return
+    text = f"{e.device.name}: {e.second_source} says {e.disagreement:+.1%} against {e.source}"
+    if abs(e.disagreement) > DISTRUST:
+        yield Caution("not_trusted", text + ": the result is not to be trusted")
+    else:
+        yield Caution("disagreement", text)
+
+
+def _provenance(energies: Sequence[DeviceEnergy]) -> Iterable[Caution]:
+    if any(e.device.provenance is Provenance.SIMULATED for e in energies):
+        yield Caution("simulated", "SIMULATED: no hardware was read, these numbers mean nothing")
+    for e in energies:
+        if e.device.provenance is Provenance.MODELLED:
+            facts = e.device.facts
+            yield Caution(
+                "modelled",
+                f"{e.device.name}: modelled, not measured: busy time × {facts['rating']}"
+                f" ({facts['rating_source']})",
+                "state the processor's watts at full load with --cpu-watts",
+            )
+    if energies and not any(e.device.kind is Kind.GPU for e in energies):
+        yield Caution("no_gpu", "no GPU is in these numbers")

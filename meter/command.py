@@ -1,0 +1,126 @@
+"""A metered command from its start to its run file: what `vidmeter run` and `vidmeter bench` do."""
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vidmeter.meter.clock import monotonic_ns
+from vidmeter.meter.errors import BadRun, VidmeterError
+from vidmeter.meter.launch import Outcome, launch
+from vidmeter.meter.marks import MARKS_ENV
+from vidmeter.meter.measure import FILE_ENV
+from vidmeter.meter.outputs import find_videos
+from vidmeter.meter.recorder import Recorder
+from vidmeter.meter.run import Event, Work
+from vidmeter.meter.service import Order
+from vidmeter.meter.store import SUFFIX, RunWriter, marks_folder
+
+RUN_ENV = "VIDMETER_RUN"
+"""Carried by every process of a metered command, so that none of them is ever left behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be metered and how.
+
+    `order.path` is the run file. `outputs` are patterns of video files; None looks for them under
+    the working directory, an empty tuple doesn't look. `work` is what the user states was produced.
+    """
+
+    command: tuple[str, ...]
+    order: Order
+    outputs: tuple[str, ...] | None = None
+    work: tuple[Work, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Metered:
+    """How a metered command ended; `messages` are for the user, one line each."""
+
+    outcome: Outcome
+    path: Path
+    messages: tuple[str, ...]
+
+
+def meter(
+    job: Job,
+    *,
+    on_start: Callable[[Recorder], None] | None = None,
+    on_tick: Callable[[], None] | None = None,
+) -> Metered:
+    """Run the command under the meter. Raises before it starts, never after.
+
+    `on_start` is called when sampling has begun, `on_tick` about twice a second.
+    """
+    marker = uuid.uuid4().hex
+    order = replace(job.order, command=job.command, marker=marker)
+    path = Path(order.path)
+    recorder = Recorder(order)
+    try:
+        if on_start:
+            on_start(recorder)
+        environ = os.environ | {
+            RUN_ENV: marker,
+            MARKS_ENV: str(marks_folder(path).absolute()),
+            FILE_ENV: str(path.absolute()),
+        }
+        started_real_ns = time.time_ns()
+        recorder.put(start_ns=monotonic_ns())
+        outcome = launch(job.command, environ=environ, on_tick=on_tick)
+    except BaseException:
+        # It could not be started: there is no run, and nothing is left behind.
+        recorder.discard()
+        raise
+    recorder.put(start_ns=outcome.start_ns)
+    ended = recorder.stop(outcome.end_ns, outcome.exit_code)
+    messages = list(ended.messages)
+    try:
+        _add_work(job, path, started_real_ns)
+    except (VidmeterError, OSError) as error:
+        messages.append(str(error))
+    return Metered(outcome, path, tuple(messages))
+
+
+def default_path(command: Sequence[str], folder: Path) -> Path:
+    """A new name for a run in `folder`: the program and the time of day."""
+    program = Path(command[0]).name
+    if program.startswith("python") and len(command) > 1:
+        program = Path(next((c for c in command[1:] if not c.startswith("-")), program)).stem
+    stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in program)[:40] or "run"
+    return folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{stem}-{os.getpid()}{SUFFIX}"
+
+
+def check_room(path: Path, least_b: int = 1 << 20) -> None:
+    """Refuse a place with no room for a run, before anything is started."""
+    folder = path.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        free_b = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise BadRun(f"can't write to {folder}: {error.strerror}; use --output") from None
+    if free_b < least_b:
+        raise BadRun(f"the disk of {folder} is full: free some space or use --output")
+
+
+def _add_work(job: Job, path: Path, started_real_ns: int) -> None:
+    """Add what the command produced: what the user states, and the videos it wrote."""
+    found = find_videos(
+        Path.cwd(),
+        patterns=job.outputs,
+        started_real_ns=started_real_ns,
+        ended_real_ns=time.time_ns(),
+    )
+    if not (found.videos or found.doubts or job.work):
+        return
+    writer = RunWriter.reopen(path)
+    now = monotonic_ns()
+    for work in (*job.work, *found.videos):
+        writer.add_work(work)
+    for doubt in found.doubts:
+        writer.add_event(Event("output", now, now, f"{doubt.path}: {doubt.detail}"))
+    if not writer.finish():
+        raise BadRun(f"what was produced could not be written to {path}")

@@ -1,0 +1,280 @@
+"""Pure arithmetic: from readings to joules.
+
+Every source of energy, whatever it reads, becomes one `Curve`: cumulative energy against time, with
+power constant or linear between its knots, and a mark on each stretch that nobody saw. A window's
+energy is the curve's difference between two instants, so windows that touch add up by
+construction, and edges between two readings are interpolated exactly for power that runs straight
+between them.
+
+Nothing is bridged silently. A stretch without readings is `unseen`: it adds no energy to an
+integral of power. A counter knows the energy of a stretch that it was not read in, though not its
+course (`whole`): such a stretch counts when a window holds all of it. A counter that fell back to
+0 knows nothing of the stretch in which it did.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+GAP_FACTOR = 2.5
+"""A stretch longer than this many usual spacings is a gap."""
+GAP_NS = 200_000_000
+"""No stretch shorter than this is a gap."""
+EDGE_TICKS = 1.5
+"""How many usual spacings the first and last reading may be held beyond themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Cumulative energy of one device from one source.
+
+    `t_ns` holds n knots, ascending; the other arrays describe the n - 1 stretches between them:
+    power at their start and end in W (linear between), whether they were `seen`, and whether the
+    energy of the `whole` stretch is known. `at_j` is the cumulative energy at the knots, J.
+    """
+
+    t_ns: Ints
+    start_w: Floats
+    end_w: Floats
+    seen: Bools
+    whole: Bools
+    at_j: Floats
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no stretch at all."""
+        return len(self.t_ns) < 2
+
+
+@dataclass(frozen=True, slots=True)
+class WindowEnergy:
+    """What a curve says of a window: energy of the covered part, J, and the covered share, 0-1."""
+
+    covered_j: float
+    coverage: float
+    edge_w: float
+    """Mean of the power at both edges, W: what an error in time costs per second."""
+
+
+def usual_spacing_ns(t_ns: Ints) -> int:
+    """The median distance of neighbouring readings, ns; 0 for fewer than two."""
+    return int(np.median(np.diff(t_ns))) if len(t_ns) > 1 else 0
+
+
+def longest_bridge_ns(t_ns: Ints, nominal_ns: int) -> int:
+    """The longest stretch between two readings that is not a gap, ns.
+
+    2.5 usual spacings, of the readings or of the sampler's period, whichever is longer, but at
+    least 200 ms: the course of power is taken as known across that much.
+    """
+    return int(max(GAP_FACTOR * max(usual_spacing_ns(t_ns), nominal_ns), GAP_NS))
+
+
+def _curve(
+    t_ns: Ints, start_w: Floats, end_w: Floats, seen: Bools, whole: Bools | None = None
+) -> Curve:
+    whole = seen if whole is None else whole
+    known = whole | seen
+    dt_s = np.diff(t_ns) / 1e9
+    joules = np.where(known, (start_w + end_w) * 0.5 * dt_s, 0.0)
+    at_j = np.concatenate(([0.0], np.cumsum(joules)))
+    return Curve(
+        t_ns, np.where(known, start_w, 0.0), np.where(known, end_w, 0.0), seen, known, at_j
+    )
+
+
+def _ascending(t_ns: ArrayLike, value: ArrayLike) -> tuple[Ints, Floats]:
+    """Both as arrays; a reading that isn't later than the one before it is left out."""
+    t = np.asarray(t_ns, dtype=np.int64)
+    v = np.asarray(value, dtype=np.float64)
+    if len(t) > 1:
+        later = np.concatenate(([True], t[1:] > np.maximum.accumulate(t)[:-1]))
+        if not later.all():
+            t, v = t[later], v[later]
+    return t, v
+
+
+def _held(curve: Curve, hold_ns: int) -> Curve:
+    """The curve with its first and last power held for `hold_ns` beyond the outer knots.
+
+    A reading stands for a little time around it: without this, a window that opens one tick
+    before the first reading would count as uncovered there.
+    """
+    if curve.empty or hold_ns <= 0:
+        return curve
+    t_ns = np.concatenate(([curve.t_ns[0] - hold_ns], curve.t_ns, [curve.t_ns[-1] + hold_ns]))
+    first, last = curve.start_w[0], curve.end_w[-1]
+    ends = np.array([bool(curve.seen[0])]), np.array([bool(curve.seen[-1])])
+    return _curve(
+        t_ns,
+        np.concatenate(([first], curve.start_w, [last])),
+        np.concatenate(([first], curve.end_w, [last])),
+        np.concatenate((ends[0], curve.seen, ends[1])),
+        np.concatenate((ends[0], curve.whole, ends[1])),
+    )
+
+
+def points(t_ns: ArrayLike, power_w: ArrayLike, *, nominal_ns: int = 0) -> Curve:
+    """The integral of readings of power at instants: straight lines between them (trapezoids)."""
+    t, p = _ascending(t_ns, power_w)
+    if len(t) < 2:
+        return _nothing()
+    seen = np.diff(t) <= longest_bridge_ns(t, nominal_ns)
+    return _held(_curve(t, p[:-1], p[1:], seen), int(EDGE_TICKS * usual_spacing_ns(t)))
+
+
+def boxes(t_ns: ArrayLike, power_w: ArrayLike, window_ns: int, *, nominal_ns: int = 0) -> Curve:
+    """The integral of readings that are means over `window_ns`, stamped at the window's end.
+
+    Where windows tile the time (spacing equals window), each reading holds exactly for the stretch
+    that ends at it. Otherwise (a running mean, or a sensor that looks only part of the time) a
+    reading stands for the middle of its window.
+    """
+    t, p = _ascending(t_ns, power_w)
+    if len(t) < 2:
+        return _nothing()
+    spacing = usual_spacing_ns(t)
+    if abs(spacing - window_ns) > 0.05 * window_ns:
+        return points(t - window_ns // 2, p, nominal_ns=nominal_ns)
+    t = np.concatenate(([t[0] - window_ns], t))
+    seen = np.diff(t) <= longest_bridge_ns(t, nominal_ns)
+    return _held(_curve(t, p, p, seen), int(EDGE_TICKS * spacing))
+
+
+def counter(
+    t_ns: ArrayLike,
+    energy_j: ArrayLike,
+    *,
+    wrap: float | None = None,
+    ticking: bool = False,
+    nominal_ns: int = 0,
+) -> Curve:
+    """The course of a cumulative energy counter, J.
+
+    `ticking` says that the driver advances it in steps that may be longer than the time between
+    readings, as NVIDIA's does (about 100 ms): the knots are then the ticks that were observed. A
+    fall is a wrap if the counter is known to start again at `wrap`, and a reset otherwise.
+    """
+    t, e = _ascending(t_ns, energy_j)
+    if len(t) < 2:
+        return _nothing()
+    bridge_ns = longest_bridge_ns(t, nominal_ns)
+    if ticking:
+        t, e = _ticks(t, e, bridge_ns)
+        bridge_ns = max(bridge_ns, longest_bridge_ns(t, nominal_ns))
+    delta = np.diff(e)
+    if wrap is not None:
+        delta = np.where(delta < 0, delta + wrap, delta)
+    whole = delta >= 0
+    power = np.where(whole, delta / (np.diff(t) / 1e9), 0.0)
+    seen = whole & (np.diff(t) <= bridge_ns)
+    return _held(_curve(t, power, power, seen, whole), int(EDGE_TICKS * usual_spacing_ns(t)))
+
+
+def _ticks(t: Ints, e: Floats, bridge_ns: int) -> tuple[Ints, Floats]:
+    """The instants at which a counter was seen to advance, and its values from there on.
+
+    The tick fell between the reading that shows it and the one before: the middle is taken, or
+    the reading itself after a silence. A counter that is new at nearly every reading ticks faster
+    than it is read, and its readings are taken as they are.
+    """
+    changed = np.diff(e) != 0
+    news = np.flatnonzero(changed) + 1
+    if len(news) < 2 or changed.mean() > 0.75:
+        return t, e
+    before = t[news] - t[news - 1]
+    return t[news] - np.where(before <= bridge_ns, before // 2, 0), e[news]
+
+
+def _nothing() -> Curve:
+    none = np.zeros(0)
+    false = np.zeros(0, dtype=np.bool_)
+    return Curve(np.zeros(0, dtype=np.int64), none, none, false, false, np.zeros(1))
+
+
+def scaled(curve: Curve, factor: float) -> Curve:
+    """The curve with all power and energy multiplied: a rating in W per busy CPU, a gain."""
+    return Curve(
+        curve.t_ns,
+        curve.start_w * factor,
+        curve.end_w * factor,
+        curve.seen,
+        curve.whole,
+        curve.at_j * factor,
+    )
+
+
+def _cumulative_j(curve: Curve, t_ns: Ints) -> Floats:
+    """The curve's value at any instants, J; flat outside its knots."""
+    t = np.clip(t_ns, curve.t_ns[0], curve.t_ns[-1])
+    i = np.clip(np.searchsorted(curve.t_ns, t, side="right") - 1, 0, len(curve.t_ns) - 2)
+    x_s = (t - curve.t_ns[i]) / 1e9
+    span_s = (curve.t_ns[i + 1] - curve.t_ns[i]) / 1e9
+    slope = (curve.end_w[i] - curve.start_w[i]) / span_s
+    inside = curve.at_j[i] + (curve.start_w[i] + 0.5 * slope * x_s) * x_s
+    return np.where(t == curve.t_ns[i + 1], curve.at_j[i + 1], inside)
+
+
+def power_at(curve: Curve, t_ns: ArrayLike) -> Floats:
+    """Power at instants, W; NaN where it was not seen."""
+    t = np.asarray(t_ns, dtype=np.int64)
+    if curve.empty:
+        return np.full(t.shape, np.nan)
+    i = np.clip(np.searchsorted(curve.t_ns, t, side="right") - 1, 0, len(curve.t_ns) - 2)
+    span_ns = curve.t_ns[i + 1] - curve.t_ns[i]
+    share = (t - curve.t_ns[i]) / span_ns
+    power = curve.start_w[i] + (curve.end_w[i] - curve.start_w[i]) * share
+    outside = (t < curve.t_ns[0]) | (t > curve.t_ns[-1])
+    return np.where(outside | ~curve.seen[i], np.nan, power)
+
+
+def energies(curve: Curve, start_ns: ArrayLike, end_ns: ArrayLike) -> list[WindowEnergy]:
+    """The energy of many windows at once; starts and ends in ns, each end at or after its start."""
+    a = np.atleast_1d(np.asarray(start_ns, dtype=np.int64))
+    b = np.atleast_1d(np.asarray(end_ns, dtype=np.int64))
+    if curve.empty:
+        return [WindowEnergy(0.0, 0.0, 0.0)] * len(a)
+    joules = _cumulative_j(curve, b) - _cumulative_j(curve, a)
+    covered_ns = np.maximum(np.minimum(b, curve.t_ns[-1]) - np.maximum(a, curve.t_ns[0]), 0)
+    covered = covered_ns.astype(np.float64)
+    for i in np.flatnonzero(~curve.seen):
+        lo, hi = curve.t_ns[i], curve.t_ns[i + 1]
+        overlap = np.maximum(np.minimum(b, hi) - np.maximum(a, lo), 0)
+        held_whole = (a <= lo) & (b >= hi) & curve.whole[i]
+        covered -= np.where(held_whole, 0, overlap)
+    edge = np.nanmean(
+        np.stack([np.nan_to_num(power_at(curve, a)), np.nan_to_num(power_at(curve, b))]), axis=0
+    )
+    length = (b - a).astype(np.float64)
+    share = np.where(length > 0, covered / np.where(length > 0, length, 1.0), 1.0)
+    return [
+        WindowEnergy(float(j), float(min(max(c, 0.0), 1.0)), float(w))
+        for j, c, w in zip(joules, share, edge, strict=True)
+    ]
+
+
+def energy(curve: Curve, start_ns: int, end_ns: int) -> WindowEnergy:
+    """The energy of one window."""
+    return energies(curve, [start_ns], [end_ns])[0]
+
+
+def peak_w(curve: Curve, start_ns: int, end_ns: int) -> float | None:
+    """The highest power seen in a window, W; None where nothing was."""
+    if curve.empty:
+        return None
+    lo = int(np.searchsorted(curve.t_ns, start_ns, side="left"))
+    hi = int(np.searchsorted(curve.t_ns, end_ns, side="right")) - 1
+    inner = curve.seen[lo:hi]
+    candidates = [*power_at(curve, [start_ns, end_ns])]
+    if inner.any():
+        candidates += [
+            float(curve.start_w[lo:hi][inner].max()),
+            float(curve.end_w[lo:hi][inner].max()),
+        ]
+    seen = [w for w in candidates if w == w]
+    return float(max(seen)) if seen else None

@@ -1,0 +1,163 @@
+"""The loop: reads the sensors at absolute deadlines and writes the run file.
+
+What goes wrong is data: late ticks, failed reads and clock steps are events of the run.
+"""
+
+import time
+
+from vidmeter.meter.clock import Anchor, anchor, monotonic_ns
+from vidmeter.meter.marks import MarkReader
+from vidmeter.meter.run import Event
+from vidmeter.meter.sample import Quantity
+from vidmeter.meter.sensors.base import Fault, Sensor
+from vidmeter.meter.store import RunWriter
+
+COMMIT_NS = 400_000_000
+"""How often samples are brought to the file; a kill loses at most this much."""
+ANCHOR_NS = 1_000_000_000
+STEP_NS = 5_000_000
+"""A change between wall clock and monotonic clock beyond this is an event."""
+SETTLE_NS = 250_000_000
+"""How long a flush waits for readings later than the instant it was asked for."""
+SAME_EVENT_NS = 2_000_000_000
+"""Faults of one sort closer than this are one event with a count."""
+
+
+class EventLog:
+    """Turns the same trouble, tick after tick, into one event with a span and a count."""
+
+    def __init__(self, writer: RunWriter) -> None:
+        self._writer = writer
+        self._open: dict[tuple[str, str | None, str], tuple[int, Event]] = {}
+        self._next_key = 1
+
+    def add(self, kind: str, t_ns: int, detail: str, *, device: str | None = None) -> None:
+        """Note that something happened at `t_ns`."""
+        slot = (kind, device, "" if kind == "late" else detail)
+        key, event = self._open.get(slot, (0, None))
+        if event is None or t_ns - event.end_ns > SAME_EVENT_NS:
+            key, self._next_key = self._next_key, self._next_key + 1
+            event = Event(kind, t_ns, t_ns, detail, device, 1)
+        else:
+            event = Event(kind, event.start_ns, t_ns, detail, device, event.count + 1)
+        self._open[slot] = (key, event)
+        self._writer.put_event(key, event)
+
+
+class Sampler:
+    """Samples `sensors` into `writer`. All time is CLOCK_MONOTONIC in ns."""
+
+    def __init__(
+        self, sensors: list[Sensor], writer: RunWriter, marks: MarkReader, *, period_ns: int
+    ) -> None:
+        self.sensors = sensors
+        self.writer = writer
+        self.period_ns = period_ns
+        self.events = EventLog(writer)
+        self._marks = marks
+        self._deadline_ns = monotonic_ns()
+        self._next_commit_ns = self._deadline_ns + COMMIT_NS
+        self._next_anchor_ns = self._deadline_ns
+        self._last_anchor: Anchor | None = None
+        self._newest_ns: dict[tuple[str, Quantity], int] = {}
+        self._gpus = {d.uuid for s in sensors for d in s.devices if d.kind == "gpu"}
+
+    def wait_s(self) -> float:
+        """Seconds until the next tick is due, 0 if it is."""
+        return max(0, self._deadline_ns - monotonic_ns()) / 1e9
+
+    def restart(self) -> None:
+        """Begin a new stretch of sampling: the pause before it is not lateness."""
+        self._deadline_ns = monotonic_ns()
+
+    def tick(self) -> None:
+        """One look at all sensors, and the upkeep that is due."""
+        now = monotonic_ns()
+        late_ns = now - self._deadline_ns
+        if late_ns > self.period_ns // 2:
+            self.events.add("late", now, f"a tick came {late_ns / 1e6:.0f} ms late")
+        # Deadlines are absolute. Those that went by are left out, not made up for in a burst.
+        self._deadline_ns += self.period_ns * (1 + max(0, late_ns) // self.period_ns)
+        self.read(now)
+        if now >= self._next_anchor_ns:
+            self._anchor(now)
+        if now >= self._next_commit_ns:
+            self.commit()
+            self._next_commit_ns = now + COMMIT_NS
+
+    def read(self, now: int) -> None:
+        """Take what the sensors have."""
+        for sensor in self.sensors:
+            try:
+                samples, faults = sensor.read(now)
+            except Exception as error:  # noqa: BLE001 - the run never ends because of the meter
+                detail = f"{type(sensor).__name__} failed: {error!r}"
+                self.events.add("sensor_failed", now, detail)
+                continue
+            self.writer.add_samples(samples)
+            for series, t_ns, _ in samples:
+                self._newest_ns[series[:2]] = t_ns
+            for fault in faults:
+                self._note(fault, now)
+
+    def settle(self, after_ns: int) -> None:
+        """Read on until each source of energy has a reading later than `after_ns`, or 250 ms."""
+        until = monotonic_ns() + SETTLE_NS
+        self.read(monotonic_ns())
+        while self._behind(after_ns) and monotonic_ns() < until:
+            time.sleep(0.01)
+            self.read(monotonic_ns())
+        self._deadline_ns = max(self._deadline_ns, monotonic_ns())
+
+    def commit(self) -> None:
+        """Bring samples, marks and events to the file."""
+        phases, work = self._marks.read()
+        for phase in phases:
+            self.writer.put_phase(phase)
+        for done in work:
+            self.writer.add_work(done)
+        self.writer.commit()
+
+    def finish(self) -> bool:
+        """Write what is left and close the file; False when something could not be written."""
+        self.commit()
+        if self._marks.bad_lines:
+            detail = "lines that make no sense in the marks of the program"
+            self.writer.add_event(
+                Event("bad_marks", monotonic_ns(), monotonic_ns(), detail, None,
+                      self._marks.bad_lines)
+            )  # fmt: skip
+        for sensor in self.sensors:
+            sensor.close()
+        return self.writer.finish()
+
+    def _behind(self, after_ns: int) -> bool:
+        """Whether a GPU's energy series has nothing yet from after an instant.
+
+        Only GPUs refresh so slowly that it matters; a series that has stopped is not waited for.
+        """
+        recent = after_ns - 2_000_000_000
+        return any(
+            recent < t_ns <= after_ns
+            for (device, quantity), t_ns in self._newest_ns.items()
+            if device in self._gpus and quantity.endswith(("_w", "_j"))
+            if quantity != Quantity.POWER_LIMIT
+        )
+
+    def _anchor(self, now: int) -> None:
+        pair = anchor()
+        if self._last_anchor is not None:
+            step = (pair.real_ns - pair.monotonic_ns) - (
+                self._last_anchor.real_ns - self._last_anchor.monotonic_ns
+            )
+            if abs(step) > STEP_NS:
+                self.events.add(
+                    "clock_step", now, f"the wall clock was moved by {step / 1e6:+.1f} ms"
+                )
+        self._last_anchor = pair
+        self.writer.add_anchor(pair)
+        self._next_anchor_ns = now + ANCHOR_NS
+
+    def _note(self, fault: Fault, now: int) -> None:
+        what = f"{fault.series.quantity}: {fault.detail}" if fault.series else fault.detail
+        self.events.add(fault.kind, now, what, device=fault.device)

@@ -1,0 +1,215 @@
+"""The CPU where no sensor can be read: its busy time, and a range of watts per busy logical CPU.
+
+Only busy seconds are recorded. The rating stands in the device's facts, so that joules = busy
+seconds × watts can be computed later, as a range, and computed anew when a better rating is known.
+A rating must be of this very processor (a name that matches exactly, and a thread count that is
+the processor's own, which a virtual machine does not show) or of processors in general; nothing
+in between is guessed.
+"""
+
+import csv
+import importlib.util
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+
+from vidmeter.meter.clock import monotonic_ns
+from vidmeter.meter.device import Device, Kind, Provenance
+from vidmeter.meter.errors import NoDevice
+from vidmeter.meter.processor import Processor, normalized, read_processor
+from vidmeter.meter.sample import Quantity, Sample, Series
+from vidmeter.meter.sensors.base import Reading
+
+_UUID = "cpu-modelled"
+_PERIOD_NS = 100_000_000
+_SLACK_NS = 10_000_000
+"""A tick of the sampler that comes a little early still counts as the next."""
+_SPREAD = 0.4
+"""Ratings × load are off by up to 40 % against wall meters (Fischer, arXiv 2509.22092)."""
+
+
+class Reference(NamedTuple):
+    """A processor whose rating (`tdp_w`) and threads the vendor states, and where."""
+
+    name: str
+    tdp_w: float
+    cores: int
+    threads: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """Watts per busy logical CPU: a middle, the range around it, and in words where it is from."""
+
+    low_w: float
+    middle_w: float
+    high_w: float
+    text: str
+    source: str
+
+    def facts(self) -> dict[str, Any]:
+        """The rating as it stands in a device's facts."""
+        return {
+            "watts_per_busy_cpu_low": self.low_w,
+            "watts_per_busy_cpu": self.middle_w,
+            "watts_per_busy_cpu_high": self.high_w,
+            "rating": self.text,
+            "rating_source": self.source,
+        }
+
+
+def read_reference() -> tuple[Reference, ...]:
+    """The table of well known processors that is shipped beside this file."""
+    with Path(__file__).with_name("cpu_reference.csv").open(newline="") as table:
+        return tuple(
+            Reference(
+                row["name"],
+                float(row["tdp_w"]),
+                int(row["cores"]),
+                int(row["threads"]),
+                row["source"],
+            )
+            for row in csv.DictReader(table)
+        )
+
+
+def codecarbon_ratings() -> dict[str, float]:
+    """The rated watts of processors by normalized name, from codecarbon's data if it is installed.
+
+    The file is read without importing codecarbon, which would load pandas. A name that stands
+    there with different watts is left out.
+    """
+    spec = importlib.util.find_spec("codecarbon")
+    if spec is None or not spec.submodule_search_locations:
+        return {}
+    path = Path(spec.submodule_search_locations[0], "data", "hardware", "cpu_power.csv")
+    if not path.exists():
+        return {}
+    watts: dict[str, set[float]] = {}
+    with path.open(newline="", encoding="utf-8") as table:
+        for row in csv.DictReader(table):
+            try:
+                watts.setdefault(normalized(row["Name"]), set()).add(float(row["TDP"]))
+            except (KeyError, TypeError, ValueError):
+                continue  # some rows of that table are damaged, such as "29.32.9"
+    return {name: rated.pop() for name, rated in watts.items() if len(rated) == 1}
+
+
+def rate(
+    processor: Processor,
+    reference: tuple[Reference, ...],
+    ratings: Mapping[str, float],
+    *,
+    cpu_watts: float | None,
+    logical_cpus: int,
+) -> Rating:
+    """Watts per busy logical CPU, from the best that is known.
+
+    `cpu_watts` is what all `logical_cpus` of this machine draw at full load, as the user states
+    it. Else the vendor's rating of this processor over its threads, else the range that the
+    processors of `reference` span.
+    """
+    if cpu_watts is not None:
+        if not (math.isfinite(cpu_watts) and cpu_watts > 0):
+            raise NoDevice(f"--cpu-watts {cpu_watts:g}: give the watts at full load, more than 0")
+        text = f"{cpu_watts:g} W stated for {logical_cpus} logical CPUs"
+        return _around(cpu_watts / logical_cpus, text, "stated with --cpu-watts")
+    name = normalized(processor.model or "")
+    for known in reference:
+        if normalized(known.name) == name:
+            text = f"{known.name}: {known.tdp_w:g} W rated, {known.threads} threads"
+            return _around(known.tdp_w / known.threads, text, known.source)
+    tdp_w = ratings.get(name)
+    threads = None if processor.virtual else processor.threads_per_socket
+    if tdp_w and threads:
+        text = f"{processor.model}: {tdp_w:g} W rated, {threads} threads"
+        return _around(tdp_w / threads, text, "codecarbon, data/hardware/cpu_power.csv")
+    return _generic(processor, reference, tdp_w=tdp_w)
+
+
+def _around(middle_w: float, text: str, source: str) -> Rating:
+    return Rating(
+        middle_w * (1 - _SPREAD),
+        middle_w,
+        middle_w * (1 + _SPREAD),
+        f"{text}, ± {_SPREAD:.0%}",
+        f"{source}; range: arXiv 2509.22092",
+    )
+
+
+def _generic(
+    processor: Processor, reference: tuple[Reference, ...], *, tdp_w: float | None
+) -> Rating:
+    least = min(reference, key=lambda known: known.tdp_w / known.threads)
+    most = max(reference, key=lambda known: known.tdp_w / known.cores)
+    low_w, high_w = least.tdp_w / least.threads, most.tdp_w / most.cores
+    if tdp_w:
+        why = f"a virtual machine does not show how many threads share the {tdp_w:g} W"
+    else:
+        why = f"no rating known for {processor.model or 'this processor'}"
+    text = (
+        f"{why}; {low_w:.2g} to {high_w:.2g} W per busy logical CPU, the range of"
+        f" {len(reference)} common processors, from {least.name} by thread to {most.name} by core"
+    )
+    return Rating(low_w, math.sqrt(low_w * high_w), high_w, text, "vidmeter's cpu_reference.csv")
+
+
+class ModelledCpu:
+    """The busy seconds of all logical CPUs, with the rating that turns them into a range of joules.
+
+    `cpu_watts`: what the CPUs of this machine draw at full load, W, as stated by the user.
+    """
+
+    def __init__(self, cpu_watts: float | None = None) -> None:
+        processor = read_processor()
+        logical_cpus = psutil.cpu_count() or 1
+        rating = rate(
+            processor,
+            read_reference(),
+            {} if cpu_watts is not None else codecarbon_ratings(),
+            cpu_watts=cpu_watts,
+            logical_cpus=logical_cpus,
+        )
+        device = Device(
+            uuid=_UUID,
+            name=processor.model or "CPU",
+            kind=Kind.CPU,
+            scope="processors by their busy time, all programs of this machine; no DRAM",
+            provenance=Provenance.MODELLED,
+            sensor="modelled",
+            facts={"logical_cpus": logical_cpus, **rating.facts()},
+        )
+        self._devices = (device,)
+        self._series = Series(_UUID, Quantity.CPU_BUSY)
+        self._due_ns = 0
+
+    notes = ()
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        """The one device: all processors of this machine together."""
+        return self._devices
+
+    def read(self, now_ns: int) -> Reading:
+        """The busy seconds until now, at most ten times a second."""
+        if now_ns < self._due_ns:
+            return Reading([], [])
+        self._due_ns = now_ns + _PERIOD_NS - _SLACK_NS
+        before_ns = monotonic_ns()
+        times = psutil.cpu_times()
+        t_ns = (before_ns + monotonic_ns()) // 2
+        return Reading([Sample(self._series, t_ns, _busy_s(times._asdict()))], [])
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def _busy_s(times: Mapping[str, float]) -> float:
+    # The kernel counts guests inside user and nice; waiting for I/O and stolen time burn nothing
+    # here. Systems other than Linux have no interrupt columns.
+    return sum(times.get(key, 0.0) for key in ("user", "nice", "system", "irq", "softirq"))

@@ -1,0 +1,208 @@
+"""The sampler's process: it serves the program that started it, and outlives its sudden end.
+
+It runs beside the metered program and never inside it, started by `recorder.Recorder` and spoken
+to in lines of JSON: requests come on stdin, answers go to stdout. If the process that started it
+disappears, it ends what that one left behind and finishes the run file.
+"""
+
+import json
+import os
+import selectors
+import signal
+import sys
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import vidmeter
+from vidmeter.meter.clock import anchor, monotonic_ns
+from vidmeter.meter.environment import environment
+from vidmeter.meter.errors import VidmeterError
+from vidmeter.meter.marks import MarkReader
+from vidmeter.meter.run import Event
+from vidmeter.meter.sampler import Sampler
+from vidmeter.meter.sensors import Opened, Selection, open_sensors
+from vidmeter.meter.store import RunWriter, marks_folder, remove, start_ticks
+
+LINGER_NS = 300_000_000
+"""How long a session samples on after its last window was closed."""
+PARENT_CHECK_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the sampler is told at its start; travels as JSON.
+
+    `period_s` is the sampling period. `session` means: sample only while a window is open, and
+    leave no file behind. `marker` is what the processes of the metered command carry in their
+    environment (VIDMETER_RUN).
+    """
+
+    path: str
+    command: tuple[str, ...] = ()
+    period_s: float = 0.05
+    force: bool = False
+    session: bool = False
+    marker: str = ""
+    sensors: tuple[str, ...] = ()
+    gpus: str | None = None
+    cpu_watts: float | None = None
+
+
+class Service:
+    """Serves the process that started the sampler, until it says stop or disappears."""
+
+    def __init__(self, order: Order, sampler: Sampler, parent: int) -> None:
+        self._order = order
+        self._sampler = sampler
+        self._parent = parent
+        self._buffer = b""
+        self._open_windows = 0 if order.session else 1
+        self._sample_until_ns = 0
+        self._stopped: dict[str, Any] | None = None
+        os.set_blocking(0, False)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(0, selectors.EVENT_READ)
+
+    def run(self) -> None:
+        """Sample and answer requests."""
+        while self._stopped is None:
+            sampling = self._open_windows > 0 or monotonic_ns() < self._sample_until_ns
+            wait_s = self._sampler.wait_s() if sampling else PARENT_CHECK_S
+            if self._selector.select(wait_s) and not self._hear():
+                self._abandoned()
+                return
+            if os.getppid() != self._parent:
+                # A fork of the program may hold our pipe open after the program itself has died.
+                self._abandoned()
+                return
+            if sampling and self._sampler.wait_s() == 0:
+                self._sampler.tick()
+        self._finish(**self._stopped)
+
+    def _hear(self) -> bool:
+        """Take requests from stdin; False at its end."""
+        data = os.read(0, 65536)
+        self._buffer += data
+        *lines, self._buffer = self._buffer.split(b"\n")
+        for line in lines:
+            request = json.loads(line)
+            getattr(self, "_do_" + request.pop("do"))(**request)
+        return bool(data)
+
+    def _do_window(self, opened: int) -> None:
+        if self._open_windows == 0 and opened > 0:
+            self._sampler.restart()
+            self._sampler.tick()
+        self._open_windows += opened
+        self._sample_until_ns = monotonic_ns() + LINGER_NS
+
+    def _do_flush(self, after_ns: int) -> None:
+        self._sampler.settle(after_ns)
+        self._sampler.commit()
+        say(flushed=after_ns)
+
+    def _do_put(self, facts: dict[str, Any]) -> None:
+        self._sampler.writer.put(**facts)
+
+    def _do_stop(self, end_ns: int, exit_code: int | None = None) -> None:
+        self._stopped = {"end_ns": end_ns, "exit_code": exit_code}
+
+    def _finish(self, end_ns: int, exit_code: int | None) -> None:
+        self._sampler.settle(end_ns)
+        self._sampler.writer.put(end_ns=end_ns, exit_code=exit_code)
+        whole = self._sampler.finish()
+        remove_marks(Path(self._order.path))
+        say(done=whole, lost_samples=self._sampler.writer.lost_samples)
+        if self._order.session:
+            remove(Path(self._order.path))
+
+    def _abandoned(self) -> None:
+        """The process that started us is gone: end what it left behind, and the file."""
+        end_ns = monotonic_ns()
+        if self._order.marker:
+            from vidmeter.meter.launch import kill_tree
+
+            kill_tree(self._order.marker, grace_s=2.0)
+        detail = "vidmeter itself was killed; its command was ended too"
+        self._sampler.writer.add_event(Event("abandoned", end_ns, end_ns, detail))
+        self._sampler.writer.put(end_ns=end_ns, exit_code=None)
+        self._sampler.finish()
+        remove_marks(Path(self._order.path))
+        if self._order.session:
+            remove(Path(self._order.path))
+
+
+def remove_marks(path: Path) -> None:
+    """Delete the folder of marks beside a run file that has taken them all in."""
+    folder = marks_folder(path)
+    for file in folder.glob("*.jsonl"):
+        file.unlink(missing_ok=True)
+    try:
+        folder.rmdir()
+    except OSError:
+        pass  # a process of the program that lives on still marks: harmless
+
+
+def say(**answer: Any) -> None:
+    """Answer the process that started us; if it is gone, nobody listens."""
+    try:
+        os.write(1, (json.dumps(answer) + "\n").encode())
+    except BrokenPipeError:
+        pass  # the end of stdin is noticed next and handled there
+
+
+def begin(order: Order, opened: Opened, environ: Mapping[str, str]) -> Sampler:
+    """Create the run file and take the first readings."""
+    path = Path(order.path)
+    writer = RunWriter.create(path, force=order.force)
+    marks_folder(path).mkdir(exist_ok=True)
+    period_ns = round(order.period_s * 1e9)
+    now = monotonic_ns()
+    writer.put(
+        id=uuid.uuid4().hex,
+        command=list(order.command),
+        start_ns=now,
+        end_ns=None,
+        exit_code=None,
+        period_ns=period_ns,
+        started_real_ns=anchor().real_ns,
+        recorder_pid=os.getpid(),
+        recorder_start=start_ticks(os.getpid()),
+    )
+    for sensor in opened.sensors:
+        for device in sensor.devices:
+            writer.add_device(device)
+    sampler = Sampler(opened.sensors, writer, MarkReader(marks_folder(path)), period_ns=period_ns)
+    for absent in opened.absent:
+        writer.add_event(Event("absent", now, now, f"{absent.sensor}: {absent.reason}"))
+    for note in opened.notes:
+        writer.add_event(Event("note", now, now, note))
+    sampler.tick()
+    sampler.commit()
+    return sampler
+
+
+def main(order_json: str) -> None:
+    """The process: `order_json` is an `Order`."""
+    # A scheduler that ends a job sends TERM to everyone in it. We end when the program has ended.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    # Told rather than asked for: whoever started us may be gone before we are ready.
+    parent = int(os.environ.pop("VIDMETER_PARENT", os.getppid()))
+    fields = json.loads(order_json)
+    order = Order(**fields | {k: tuple(fields[k]) for k in ("command", "sensors") if k in fields})
+    environ = dict(os.environ)
+    try:
+        opened = open_sensors(Selection(order.sensors, order.gpus, order.cpu_watts), environ)
+        sampler = begin(order, opened, environ)
+    except VidmeterError as error:
+        say(error=str(error), kind=type(error).__name__)
+        sys.exit(2)
+    devices = [d.uuid for s in opened.sensors for d in s.devices]
+    say(ready=devices, absent=[list(a) for a in opened.absent], notes=opened.notes)
+    facts = environment(environ) | {"vidmeter": vidmeter.__version__, "directory": os.getcwd()}  # noqa: PTH109
+    sampler.writer.put(environment=facts)
+    Service(order, sampler, parent).run()

@@ -1,0 +1,116 @@
+"""A summary as JSON, for programs. The schema is described in docs/summary.md; null is unknown."""
+
+import json
+from typing import Any
+
+from vidmeter.meter.summary import DeviceEnergy, PhaseSummary, Summary, Total, WorkDone
+
+SCHEMA = "vidmeter-summary/1"
+"""Grows with each change that an existing reader would stumble over."""
+
+
+def render(summary: Summary) -> str:
+    """The summary as one JSON document."""
+    return json.dumps(document(summary), indent=2, allow_nan=False) + "\n"
+
+
+def document(summary: Summary) -> dict[str, Any]:
+    """The summary as plain JSON values."""
+    return {
+        "schema": SCHEMA,
+        "run": summary.run_id,
+        "command": list(summary.command),
+        "window": {
+            "start_ns": summary.start_ns,
+            "end_ns": summary.end_ns,
+            "duration_s": summary.duration_s,
+            "started_real_ns": summary.started_real_ns,
+        },
+        "devices": [_device(e) for e in summary.devices],
+        "total": _total(summary.total),
+        "phases": [_phase(p) for p in summary.phases],
+        "unattributed_j": summary.unattributed_j,
+        "work": _work(summary.work),
+        **_per_unit(summary),
+        "cautions": [c._asdict() for c in summary.cautions],
+        "exit_code": summary.exit_code,
+        "environment": dict(summary.environment),
+    }
+
+
+def _device(e: DeviceEnergy) -> dict[str, Any]:
+    return {
+        "uuid": e.device.uuid,
+        "name": e.device.name,
+        "kind": e.device.kind,
+        "index": e.device.index,
+        "scope": e.device.scope,
+        "provenance": e.device.provenance,
+        "sensor": e.device.sensor,
+        "energy_j": e.energy_j,
+        "low_j": e.low_j,
+        "high_j": e.high_j,
+        "covered_j": e.covered_j,
+        "coverage": e.coverage,
+        "source": e.source,
+        "second_source": e.second_source,
+        "second_j": e.second_j,
+        "disagreement": e.disagreement,
+        "mean_w": e.mean_w,
+        "peak_w": e.peak_w,
+        "facts": dict(e.device.facts),
+    }
+
+
+def _total(total: Total) -> dict[str, Any]:
+    return {
+        "energy_j": total.energy_j,
+        "low_j": total.low_j,
+        "high_j": total.high_j,
+        "covered_j": total.covered_j,
+        "coverage": total.coverage,
+        "provenance": total.provenance,
+        "devices": list(total.devices),
+    }
+
+
+def _phase(phase: PhaseSummary) -> dict[str, Any]:
+    return {
+        "name": phase.path[-1],
+        "path": list(phase.path),
+        "count": phase.count,
+        "windows": [list(span) for span in phase.windows],
+        "duration_s": phase.duration_s,
+        **_total(phase.total),
+        "share": phase.share,
+        "by_device": [
+            {k: v for k, v in _device(e).items() if k not in ("facts", "scope")}
+            for e in phase.devices
+        ],
+        "work": _work(phase.work),
+        **_per_unit(phase),
+        "complete": phase.complete,
+        "error": phase.error,
+    }
+
+
+def _work(work: WorkDone) -> dict[str, Any]:
+    return {
+        "clips": work.clips,
+        "video_seconds": work.video_seconds,
+        "frames": work.frames,
+        "megapixel_frames": work.megapixel_frames,
+        "units": dict(work.units),
+        "origin": work.origin,
+        "paths": list(work.paths),
+    }
+
+
+_ALWAYS = ("j_per_video_second", "wh_per_clip", "j_per_frame", "j_per_megapixel_frame")
+
+
+def _per_unit(of: Summary | PhaseSummary) -> dict[str, Any]:
+    """Values by name, those of video always there, and their intervals under the same names."""
+    values = dict.fromkeys(_ALWAYS) | {name: unit.value for name, unit in of.per_unit.items()}
+    spans = {name: [unit.low, unit.high] for name, unit in of.per_unit.items()}
+    return {"per_unit": values, "per_unit_interval": spans}

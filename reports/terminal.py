@@ -1,0 +1,180 @@
+"""A summary as plain text for a terminal."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from vidmeter.meter.device import Provenance
+from vidmeter.meter.summary import DeviceEnergy, PerUnit, PhaseSummary, Summary, Total, WorkDone
+from vidmeter.reports.format import digits, joules, percent, seconds, watt_hours, watts
+
+_UNITS = {
+    "j_per_video_second": "J per second of video",
+    "wh_per_clip": "Wh per clip",
+    "j_per_frame": "J per frame",
+    "j_per_megapixel_frame": "J per megapixel-frame",
+}
+
+
+def render(summary: Summary, *, path: Path | None = None, color: bool = False) -> str:
+    """The numbers of a run for a person, the answer first; `color` adds ANSI emphasis."""
+    bold = "\x1b[1m{}\x1b[0m" if color else "{}"
+    blocks = [
+        [_head(summary)],
+        _answer(summary, bold),
+        _devices(summary),
+        _phases(summary),
+        _cautions(summary),
+    ]
+    if path is not None:
+        blocks.append([f"run file: {path}", f"          vidmeter report {shlex.quote(str(path))}"])
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def unit_name(name: str) -> str:
+    """`j_per_video_second` in words."""
+    return _UNITS.get(name, name.replace("_", " ").replace("j per", "J per"))
+
+
+def work_in_words(work: WorkDone) -> str:
+    """`1 clip, 5.06 s, 81 frames (out.mp4)`; empty when nothing is known."""
+    parts = []
+    if work.clips:
+        parts.append(f"{work.clips} clip{'s' if work.clips > 1 else ''}")
+    if work.video_seconds is not None:
+        parts.append(f"{digits(work.video_seconds)} s of video")
+    if work.frames is not None:
+        parts.append(f"{work.frames} frames")
+    parts += [f"{digits(count)} {unit}" for unit, count in work.units.items()]
+    names = [Path(p).name for p in work.paths]
+    if len(names) > 3:
+        names = [*names[:2], f"and {len(names) - 2} more"]
+    return ", ".join(parts) + (f" ({', '.join(names)})" if names else "")
+
+
+def provenance_in_words(total: Total) -> str:
+    """A mark for everything that was not measured."""
+    if total.provenance is None or total.provenance is Provenance.MEASURED:
+        return ""
+    return total.provenance.upper()
+
+
+def _head(summary: Summary) -> str:
+    command = shlex.join(summary.command)
+    if len(command) > 70:
+        command = command[:67] + "…"
+    code = "" if not summary.exit_code else f", exit code {summary.exit_code}"
+    return f"vidmeter: {command}: {seconds(summary.duration_s)}{code}"
+
+
+def _answer(summary: Summary, bold: str) -> list[str]:
+    mark = provenance_in_words(summary.total)
+    mark = f"  {mark}" if mark else ""
+    lines = []
+    headline = summary.per_unit.get("j_per_video_second")
+    if headline and headline.value is not None:
+        text = f"{digits(headline.value)} J per second of video"
+        lines.append(f"  {bold.format(text)}{_between(headline)}{mark}")
+    rest = [
+        f"{digits(unit.value)} {unit_name(name)}"
+        for name, unit in summary.per_unit.items()
+        if name != "j_per_video_second" and unit.value is not None
+    ]
+    if rest:
+        lines.append("  " + " · ".join(rest))
+    if work := work_in_words(summary.work):
+        lines.append(f"  {work}")
+    total = summary.total
+    text = f"{joules(total.energy_j)} in all"
+    if total.energy_j is not None:
+        wh = watt_hours(total.energy_j / 3600)
+        interval = _between(PerUnit(total.energy_j, total.low_j, total.high_j))
+        lines.append(f"  {text if lines else bold.format(text)}, {wh}{interval}{mark}")
+    elif total.covered_j:
+        lines.append(f"  energy incomplete: {joules(total.covered_j)} were seen{mark}")
+    else:
+        lines.append("  energy unknown: nothing could be measured")
+    return lines
+
+
+def _between(unit: PerUnit) -> str:
+    if unit.low is None or unit.high is None:
+        return ""
+    return f"  ({digits(unit.low)} to {digits(unit.high)})"
+
+
+def _devices(summary: Summary) -> list[str]:
+    rows = [_device_row(e) for e in summary.devices]
+    return _table(("device", "energy", "mean", "peak", "from", "seen"), rows, right=(1, 2, 3, 5))
+
+
+def _device_row(e: DeviceEnergy) -> tuple[str, ...]:
+    origin = e.source or "no readings"
+    if e.device.provenance is not Provenance.MEASURED:
+        origin += f", {e.device.provenance.upper()}"
+    if e.disagreement is not None:
+        origin += f" ({e.second_source} {e.disagreement * 100:+.1f} %)"
+    energy = joules(e.energy_j)
+    if e.device.provenance is Provenance.MODELLED and e.low_j is not None:
+        energy = f"{joules(e.low_j)} to {joules(e.high_j)}"
+    return e.device.name, energy, watts(e.mean_w), watts(e.peak_w), origin, percent(e.coverage)
+
+
+def _phases(summary: Summary) -> list[str]:
+    if not summary.phases:
+        return []
+    rows = [_phase_row(phase) for phase in summary.phases]
+    if summary.unattributed_j is not None and summary.total.energy_j:
+        share = summary.unattributed_j / summary.total.energy_j
+        rest_s = summary.duration_s - sum(p.duration_s for p in summary.phases if len(p.path) == 1)
+        rows.append(
+            ("outside phases", seconds(max(rest_s, 0.0)), joules(summary.unattributed_j),
+             percent(share), "", "")
+        )  # fmt: skip
+    return _table(("phase", "time", "energy", "share", "mean", "each"), rows, right=range(1, 6))
+
+
+def _phase_row(phase: PhaseSummary) -> tuple[str, ...]:
+    name = "  " * (len(phase.path) - 1) + phase.path[-1]
+    if phase.count > 1:
+        name += f" ×{phase.count}"
+    if not phase.complete:
+        name += " (open)"
+    elif phase.error:
+        name += f" ({phase.error})"
+    total = phase.total
+    mean_w = total.energy_j / phase.duration_s if total.energy_j and phase.duration_s else None
+    each = joules(total.energy_j / phase.count) if total.energy_j and phase.count > 1 else ""
+    return (
+        name,
+        seconds(phase.duration_s),
+        joules(total.energy_j),
+        percent(phase.share),
+        watts(mean_w),
+        each,
+    )
+
+
+def _cautions(summary: Summary) -> list[str]:
+    lines = []
+    for caution in summary.cautions:
+        lines.append(f"! {caution.text}")
+        if caution.remedy:
+            lines.append(f"  {caution.remedy}")
+    return lines
+
+
+def _table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int]
+) -> list[str]:
+    """Columns as wide as they need to be; those in `right` are set flush right."""
+    if not rows:
+        return []
+    wide = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    return [
+        "  "
+        + "  ".join(
+            cell.rjust(wide[i]) if i in right else cell.ljust(wide[i]) for i, cell in enumerate(row)
+        ).rstrip()
+        for row in (head, *rows)
+    ]
