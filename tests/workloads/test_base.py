@@ -1,0 +1,135 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import vidmeter
+from vidmeter.meter.errors import WorkloadUnavailable
+from vidmeter.workloads.base import REGISTRY, Parameter, Produced, load_workload, settle
+
+ROOT = Path(vidmeter.__file__).parent.parent
+
+PARAMETERS = {
+    "prompt": Parameter("a cat", "what to show"),
+    "frames": Parameter(81, "frames", minimum=1, step=4),
+    "guidance": Parameter(5.0, "guidance scale", minimum=0),
+}
+
+
+def test_importing_the_workloads_imports_no_framework() -> None:
+    code = (
+        "import sys, vidmeter.workloads.base, vidmeter.workloads.suite, vidmeter.workloads.harness;"
+        "vidmeter.workloads.base.load_workload('wan2.1-t2v-1.3b').memory_b;"
+        "heavy = {'torch', 'diffusers', 'transformers', 'numpy', 'av', 'pandas'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert shown.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_every_workload_says_what_it_is_and_needs_before_it_is_prepared(name: str) -> None:
+    workload = load_workload(name)
+    assert workload.name == name
+    assert workload.description
+    assert "torch" in workload.packages
+    assert set(workload.devices) <= {"cpu", "cuda"}
+    assert workload.settings == {k: p.default for k, p in workload.parameters.items()}
+    assert all(p.meaning for p in workload.parameters.values())
+
+
+def test_the_native_settings_of_the_published_model() -> None:
+    settings = load_workload("wan2.1-t2v-1.3b").settings
+    del (native := dict(settings))["prompt"]
+    assert native == {
+        "height": 480,
+        "width": 832,
+        "frames": 81,
+        "steps": 50,
+        "guidance": 5.0,
+        "seed": 0,
+    }
+
+
+def test_stated_settings_replace_defaults_and_take_their_type() -> None:
+    stated = {"frames": "33", "guidance": "1", "prompt": "a=b"}
+    assert settle("w", PARAMETERS, stated) == {"prompt": "a=b", "frames": 33, "guidance": 1.0}
+    assert isinstance(settle("w", PARAMETERS, {"guidance": 3})["guidance"], float)
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ({"stpes": 3}, "w has no setting 'stpes'; it has prompt, frames, guidance"),
+        ({"frames": "many"}, "w: frames must be a whole number, not 'many'"),
+        ({"frames": 9.0}, "w: frames must be a whole number, not 9.0"),
+        ({"frames": True}, "w: frames must be a whole number, not True"),
+        ({"frames": "0"}, "w: frames must be at least 1, not 0"),
+        ({"frames": 16}, "w: frames can't be 16: the nearest that fit are 13 and 17"),
+        ({"guidance": "nan"}, "w: guidance must be a number, not 'nan'"),
+        ({"guidance": "inf"}, "w: guidance must be a number, not 'inf'"),
+        ({"guidance": -1}, "w: guidance must be at least 0, not -1"),
+        ({"prompt": 3}, "w: prompt must be text, not 3"),
+    ],
+)
+def test_a_setting_that_does_not_fit_is_refused_in_one_line(
+    stated: dict[str, object], message: str
+) -> None:
+    with pytest.raises(WorkloadUnavailable) as refused:
+        settle("w", PARAMETERS, stated)
+    assert str(refused.value) == message
+
+
+def test_an_unknown_workload_is_refused_with_the_names_of_the_known() -> None:
+    with pytest.raises(WorkloadUnavailable, match=r"'wan'.* wan2\.1-t2v-tiny, wan2\.1-t2v-1\.3b"):
+        load_workload("wan")
+
+
+@pytest.mark.parametrize(
+    "path", ["no_such_module_here:make", "vidmeter.workloads.video.wan:no_such", "json:"]
+)
+def test_a_dotted_path_that_leads_nowhere_is_refused(path: str) -> None:
+    with pytest.raises(WorkloadUnavailable, match=path):
+        load_workload(path)
+
+
+def test_a_dotted_path_is_accepted_where_a_name_is() -> None:
+    workload = load_workload("vidmeter.workloads.video.wan:tiny", {"steps": 3})
+    assert workload.settings["steps"] == 3
+
+
+def test_memory_follows_the_size_of_the_video() -> None:
+    native = load_workload("wan2.1-t2v-1.3b")
+    # 14.7 GB of weights, 8.2 GB at the peak of decoding, and what the framework takes.
+    assert native.memory_b == pytest.approx(24.4e9, rel=0.01)
+    small = load_workload("wan2.1-t2v-1.3b", {"height": 240, "width": 416, "frames": 17})
+    assert 16e9 < small.memory_b < 19e9
+
+
+def test_a_missing_package_is_named_with_the_command_that_helps(tmp_path: Path) -> None:
+    # -S leaves out the installed packages, so the frameworks are really not there.
+    code = (
+        "import vidmeter.workloads.video.wan as w;from vidmeter.meter.errors import VidmeterError\n"
+        "try: w.tiny({}).prepare('cpu')\n"
+        "except VidmeterError as error: print(error)"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert shown.stdout == (
+        "wan2.1-t2v-tiny needs torch, diffusers, transformers, accelerate, av: "
+        "pip install 'vidmeter[workloads]'\n"
+    )
+
+
+def test_a_video_lasts_its_frames_over_its_rate() -> None:
+    assert Produced(Path("x.mp4"), frames=17, fps=16.0, width=2, height=2).seconds == 1.0625

@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import pytest
+
+from vidmeter.meter.errors import WorkloadUnavailable
+from vidmeter.workloads.base import load_workload
+from vidmeter.workloads.suite import Entry, load_suite, suite_names
+
+
+def test_quick_is_one_tiny_video_without_warmup() -> None:
+    quick = load_suite("quick")
+    assert quick.name == "quick"
+    assert quick.description
+    assert quick.entries == (Entry("wan2.1-t2v-tiny", {}, repeats=1, warmups=0),)
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_every_workload_of_a_shipped_suite_exists_and_takes_its_settings(name: str) -> None:
+    for entry in load_suite(name).entries:
+        load_workload(entry.workload, entry.settings)
+
+
+def test_a_suite_of_ones_own_is_read_from_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'description = "two lengths"\n'
+        '[[workload]]\nname = "a"\nsettings = {frames = 17}\nrepeats = 3\nwarmups = 1\n'
+        '[[workload]]\nname = "b"\n'
+    )
+    mine = load_suite(path)
+    assert (mine.name, mine.description) == ("mine", "two lengths")
+    assert mine.entries == (Entry("a", {"frames": 17}, repeats=3, warmups=1), Entry("b"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[[workload]", "is no TOML"),
+        ('description = "nothing"', "names no workload"),
+        ('[[workload]]\nname = "a"\nrepeat = 3', "'repeat' is none of"),
+        ('[[workload]]\nname = "a"\nrepeats = "3"', "repeats can't be '3'"),
+        ('[[workload]]\nname = "a"\nrepeats = true', "repeats can't be True"),
+        ('[[workload]]\nname = "a"\nrepeats = 0', "at least one repeat"),
+        ("[[workload]]\nrepeats = 3", "needs a name"),
+        ("workload = [3]", "needs a name"),
+    ],
+)
+def test_a_file_that_is_no_suite_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(WorkloadUnavailable, match=message):
+        load_suite(str(path))
+
+
+def test_a_suite_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WorkloadUnavailable, match="'quik': take quick"):
+        load_suite("quik")
+    with pytest.raises(WorkloadUnavailable, match="No such file"):
+        load_suite(tmp_path / "absent.toml")

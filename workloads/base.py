@@ -1,0 +1,191 @@
+"""What a reference job is, where to find one by name, and how its settings are stated.
+
+A workload is made cheaply, from a name and settings, so that it can be listed and its settings
+refused before anything heavy is imported; `prepare` is where the frameworks and the weights come
+in. A dotted path, `module:attribute`, is accepted where a name is: the attribute is called with the
+settings and returns a workload.
+"""
+
+import importlib
+import importlib.util
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from vidmeter.meter.errors import WorkloadUnavailable
+
+Setting = int | float | str
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A setting that can be changed with `name=value`; its type is that of its default.
+
+    A number is at least `minimum`, and `minimum` plus a multiple of `step` where that is given.
+    """
+
+    default: Setting
+    meaning: str
+    minimum: float | None = None
+    step: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Produced:
+    """A video file that a workload wrote, as it was encoded."""
+
+    path: Path
+    frames: int
+    fps: float
+    width: int
+    height: int
+
+    @property
+    def seconds(self) -> float:
+        """How long the video plays: frames over frame rate, which containers state inexactly."""
+        return self.frames / self.fps
+
+
+class Workload(Protocol):
+    """A reference job. `prepare` once, `generate` any number of times, `close` in every case."""
+
+    @property
+    def name(self) -> str:
+        """What it is asked for by, and what its files are named after."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """One line for a person."""
+        ...
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The packages it imports; all come with the extra `workloads`."""
+        ...
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The kinds of device it is meant for, of `cuda` and `cpu`."""
+        ...
+
+    @property
+    def memory_b(self) -> int:
+        """How much free memory of the device it needs with its settings, estimated."""
+        ...
+
+    @property
+    def parameters(self) -> Mapping[str, Parameter]:
+        """The settings that can be stated."""
+        ...
+
+    @property
+    def settings(self) -> Mapping[str, Setting]:
+        """The settings in force."""
+        ...
+
+    def prepare(self, device: str) -> None:
+        """Load it on `auto`, `cpu`, `cuda` or `cuda:N`. Raises WorkloadUnavailable if it can't."""
+        ...
+
+    def generate(self, seed: int, out: Path) -> Produced:
+        """Make one video and write it to `out`. The same seed gives the same video."""
+        ...
+
+    def facts(self) -> Mapping[str, Any]:
+        """What was really used, as plain JSON values; known after `prepare`."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the device's memory."""
+        ...
+
+
+REGISTRY: Mapping[str, str] = {
+    "wan2.1-t2v-tiny": "vidmeter.workloads.video.wan:tiny",
+    "wan2.1-t2v-1.3b": "vidmeter.workloads.video.wan:t2v_1_3b",
+}
+"""Every shipped workload, and the function that makes it."""
+
+
+def load_workload(name: str, settings: Mapping[str, object] | None = None) -> Workload:
+    """The workload of that name or dotted path, not yet prepared.
+
+    Raises WorkloadUnavailable for an unknown name, an unknown setting or a bad value.
+    """
+    path = REGISTRY.get(name, name)
+    module_name, colon, attribute = path.partition(":")
+    if not (module_name and colon and attribute):
+        raise WorkloadUnavailable(
+            f"there is no workload {name!r}: take one of {', '.join(REGISTRY)}, or module:attribute"
+        )
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise WorkloadUnavailable(f"workload {name!r} can't be imported: {error}") from error
+    make = getattr(module, attribute, None)
+    if not callable(make):
+        raise WorkloadUnavailable(f"workload {name!r}: {module_name} has no callable {attribute!r}")
+    return cast(Callable[[Mapping[str, object]], Workload], make)(dict(settings or {}))
+
+
+def settle(
+    workload: str, parameters: Mapping[str, Parameter], stated: Mapping[str, object]
+) -> dict[str, Setting]:
+    """Every parameter's value: the stated one, checked, or its default.
+
+    Raises WorkloadUnavailable for a name that is none of `parameters`, or a value that doesn't fit.
+    """
+    for name in stated:
+        if name not in parameters:
+            raise WorkloadUnavailable(
+                f"{workload} has no setting {name!r}; it has {', '.join(parameters)}"
+            )
+    return {
+        name: _value(f"{workload}: {name}", parameter, stated.get(name, parameter.default))
+        for name, parameter in parameters.items()
+    }
+
+
+def _value(what: str, parameter: Parameter, stated: object) -> Setting:
+    if isinstance(parameter.default, str):
+        if not isinstance(stated, str):
+            raise WorkloadUnavailable(f"{what} must be text, not {stated!r}")
+        return stated
+    number = _number(what, parameter.default, stated)
+    low, step = parameter.minimum, parameter.step
+    if low is not None and number < low:
+        raise WorkloadUnavailable(f"{what} must be at least {low:g}, not {number:g}")
+    if low is not None and step is not None and (number - low) % step:
+        below = number - (number - low) % step
+        raise WorkloadUnavailable(
+            f"{what} can't be {number:g}: the nearest that fit are {below:g} and {below + step:g}"
+        )
+    return number
+
+
+def _number(what: str, default: int | float, stated: object) -> int | float:
+    kind = type(default)
+    wanted = "a whole number" if kind is int else "a number"
+    if isinstance(stated, bool) or not isinstance(stated, (int, float, str)):
+        raise WorkloadUnavailable(f"{what} must be {wanted}, not {stated!r}")
+    if kind is int and isinstance(stated, float):
+        raise WorkloadUnavailable(f"{what} must be {wanted}, not {stated!r}")
+    try:
+        number = kind(stated)
+    except ValueError:
+        raise WorkloadUnavailable(f"{what} must be {wanted}, not {stated!r}") from None
+    if not math.isfinite(number):
+        raise WorkloadUnavailable(f"{what} must be {wanted}, not {stated!r}")
+    return number
+
+
+def require(workload: str, packages: tuple[str, ...]) -> None:
+    """Raise WorkloadUnavailable, with the command that helps, if a package is not installed."""
+    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    if missing:
+        raise WorkloadUnavailable(
+            f"{workload} needs {', '.join(missing)}: pip install 'vidmeter[workloads]'"
+        )

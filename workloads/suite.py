@@ -1,0 +1,95 @@
+"""Suites: named sets of workloads, as TOML.
+
+Shipped ones lie in `suites/`, and a path to a file of one's own is accepted where a name is. Only
+the file's form is judged here; a workload's settings are judged by the workload.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from vidmeter.meter.errors import WorkloadUnavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One workload of a suite: its settings, how often it runs, and how often before that."""
+
+    workload: str
+    settings: Mapping[str, object] = field(default_factory=dict)
+    repeats: int = 1
+    warmups: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """A named set of workloads."""
+
+    name: str
+    description: str
+    entries: tuple[Entry, ...]
+
+
+def suite_names() -> tuple[str, ...]:
+    """The names of the shipped suites."""
+    folder = files("vidmeter.workloads") / "suites"
+    return tuple(
+        sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
+    )
+
+
+def load_suite(name_or_path: str | Path) -> Suite:
+    """The shipped suite of that name, or the one in that TOML file.
+
+    Raises WorkloadUnavailable if there is none, or if the file is no suite.
+    """
+    named = str(name_or_path)
+    if named in suite_names():
+        text = (files("vidmeter.workloads") / "suites" / f"{named}.toml").read_text("utf-8")
+        return _suite(named, named, text)
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        raise WorkloadUnavailable(
+            f"there is no suite {named!r}: take {', '.join(suite_names())}, or a .toml file"
+        )
+    try:
+        return _suite(path.stem, named, path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise WorkloadUnavailable(f"suite {named} can't be read: {error}") from error
+
+
+def _suite(name: str, where: str, text: str) -> Suite:
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise WorkloadUnavailable(f"suite {where} is no TOML: {error}") from error
+    _only(where, table, {"description": str, "workload": list})
+    entries = tuple(_entry(where, entry) for entry in table.get("workload", ()))
+    if not entries:
+        raise WorkloadUnavailable(f"suite {where} names no workload: add a [[workload]] table")
+    return Suite(name, table.get("description", ""), entries)
+
+
+def _entry(where: str, table: Any) -> Entry:
+    if not isinstance(table, dict) or "name" not in table:
+        raise WorkloadUnavailable(f"suite {where}: each [[workload]] needs a name")
+    _only(where, table, {"name": str, "settings": dict, "repeats": int, "warmups": int})
+    entry = Entry(
+        table["name"], table.get("settings", {}), table.get("repeats", 1), table.get("warmups", 0)
+    )
+    if entry.repeats < 1 or entry.warmups < 0:
+        raise WorkloadUnavailable(
+            f"suite {where}: {entry.workload} needs at least one repeat, and no less than 0 warmups"
+        )
+    return entry
+
+
+def _only(where: str, table: Mapping[str, Any], known: Mapping[str, type]) -> None:
+    for key, value in table.items():
+        if key not in known:
+            raise WorkloadUnavailable(f"suite {where}: {key!r} is none of {', '.join(known)}")
+        if not isinstance(value, known[key]) or isinstance(value, bool):
+            raise WorkloadUnavailable(f"suite {where}: {key} can't be {value!r}")
