@@ -250,6 +250,7 @@ def save(run: Run, path: Path, *, force: bool = False) -> None:
         period_ns=run.period_ns,
         started_real_ns=run.anchors[0].to_real(run.start_ns) if run.anchors else None,
         environment=dict(run.environment),
+        workload=run.workload,
     )
     for device in run.devices:
         writer.add_device(device)
@@ -412,6 +413,7 @@ def _read(db: sqlite3.Connection, path: Path, window: tuple[int, int] | None) ->
         ),
         anchors=tuple(Anchor(*row) for row in db.execute("SELECT * FROM anchor")),
         environment=facts.get("environment", {}),
+        workload=facts.get("workload"),
         path=path,
     )
 
