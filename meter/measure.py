@@ -381,14 +381,26 @@ _session: _Session | None = None
 _session_lock = threading.Lock()
 
 
+def _forget() -> None:
+    """In a forked child: the session is the parent's."""
+    global _session, _session_lock
+    _session_lock = threading.Lock()
+    if _session is not None:
+        _session.recorder.forget()
+        _session = None
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
 def _source(selection: Mapping[str, Any]) -> _Session | _RunInProgress:
-    """Where this process's measurements come from; a forked child gets a sampler of its own."""
+    """Where this process's measurements come from."""
     global _session
     path = os.environ.get(FILE_ENV)
     if path and os.path.exists(path):  # noqa: PTH110 - on the way into every measured call
         return _RunInProgress(Path(path))
     with _session_lock:
-        if _session is None or _session.pid != os.getpid():
+        if _session is None:
             _session = _Session(selection)
         return _session
 

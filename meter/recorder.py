@@ -112,6 +112,11 @@ class Recorder:
         self._close()
         remove(self.path)
 
+    def forget(self) -> None:
+        """In a forked child: the sampler is the parent's, and it must see the parent's end."""
+        self._process.returncode = 0
+        self._close()
+
     def _rescue(self, end_ns: int, exit_code: int | None) -> Ended:
         """The sampler was killed or failed: bring its file to an end ourselves."""
         why = self._last_words()

@@ -36,7 +36,7 @@ class Order:
     """What the sampler is told at its start; travels as JSON.
 
     `period_s` is the sampling period. `session` means: sample only while a window is open, and
-    leave no file behind. `marker` is what the processes of the metered command carry in their
+    leave nothing behind (the file's folder is the session's own). `marker` is what the processes of the metered command carry in their
     environment (VIDMETER_RUN).
     """
 
@@ -114,10 +114,8 @@ class Service:
         self._sampler.settle(end_ns)
         self._sampler.writer.put(end_ns=end_ns, exit_code=exit_code)
         whole = self._sampler.finish()
-        remove_marks(Path(self._order.path))
+        self._tidy()
         say(done=whole, lost_samples=self._sampler.writer.lost_samples)
-        if self._order.session:
-            remove(Path(self._order.path))
 
     def _abandoned(self) -> None:
         """The process that started us is gone: end what it left behind, and the file."""
@@ -130,9 +128,18 @@ class Service:
         self._sampler.writer.add_event(Event("abandoned", end_ns, end_ns, detail))
         self._sampler.writer.put(end_ns=end_ns, exit_code=None)
         self._sampler.finish()
-        remove_marks(Path(self._order.path))
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Leave the run file alone; of a session, nothing."""
+        path = Path(self._order.path)
+        remove_marks(path)
         if self._order.session:
-            remove(Path(self._order.path))
+            remove(path)
+            try:
+                path.parent.rmdir()
+            except OSError:
+                pass  # the user's own folder, or one that holds something else
 
 
 def remove_marks(path: Path) -> None:

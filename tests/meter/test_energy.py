@@ -1,0 +1,203 @@
+"""The arithmetic against exact truth: curves whose integral is known in closed form."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vidmeter.meter import energy
+from vidmeter.meter.sensors.curve import PowerCurve
+
+S = 1_000_000_000
+
+
+def grid(start_s: float, end_s: float, step_s: float) -> np.ndarray:
+    return np.arange(round(start_s * S), round(end_s * S) + 1, round(step_s * S), dtype=np.int64)
+
+
+curves = st.lists(
+    st.tuples(st.integers(1, 5000), st.floats(0, 1000)), min_size=2, max_size=30
+).map(
+    lambda steps: (
+        np.cumsum([gap for gap, _ in steps]).astype(np.int64) * 1_000_000,
+        np.array([w for _, w in steps]),
+    )
+)
+
+
+def test_a_constant_power_is_power_times_time() -> None:
+    t = grid(0, 10, 0.05)
+    curve = energy.points(t, np.full(len(t), 100.0))
+
+    got = energy.energy(curve, 1 * S, 9 * S)
+
+    assert got.covered_j == pytest.approx(800.0, rel=1e-12)
+    assert got.coverage == 1.0
+
+
+@given(curves, st.floats(0, 1), st.floats(0, 1))
+def test_straight_lines_between_readings_are_integrated_exactly(
+    readings: tuple[np.ndarray, np.ndarray], a: float, b: float
+) -> None:
+    t, w = readings
+    start, end = sorted(round(t[0] + share * (t[-1] - t[0])) for share in (a, b))
+    truth = PowerCurve([((x - t[0]) / S, y) for x, y in zip(t.tolist(), w.tolist(), strict=True)])
+    # A nominal spacing as long as the longest stretch: nothing of this is a gap.
+    curve = energy.points(t, w, nominal_ns=int(np.diff(t).max()))
+
+    got = energy.energy(curve, start, end)
+
+    exact = truth.energy_j((end - t[0]) / S) - truth.energy_j((start - t[0]) / S)
+    assert got.covered_j == pytest.approx(exact, rel=1e-9, abs=1e-9)
+    assert got.coverage == pytest.approx(1.0)
+
+
+@given(curves, st.lists(st.floats(-0.2, 1.2), min_size=2, max_size=10))
+def test_windows_that_touch_add_up_to_the_whole(
+    readings: tuple[np.ndarray, np.ndarray], shares: list[float]
+) -> None:
+    t, w = readings
+    edges = sorted(round(t[0] + share * (t[-1] - t[0])) for share in shares)
+    for curve in (energy.points(t, w), energy.counter(t, np.cumsum(w)), energy.boxes(t, w, 10**8)):
+        whole = energy.energy(curve, edges[0], edges[-1]).covered_j
+        parts = energy.energies(curve, edges[:-1], edges[1:])
+        assert sum(p.covered_j for p in parts) == pytest.approx(whole, rel=1e-9, abs=1e-9)
+
+
+@given(curves)
+def test_coverage_is_a_share_and_energy_is_never_negative(
+    readings: tuple[np.ndarray, np.ndarray],
+) -> None:
+    t, w = readings
+    for curve in (energy.points(t, w), energy.counter(t, w), energy.counter(t, w, ticking=True)):
+        for got in energy.energies(curve, t[:-1], t[1:]):
+            assert 0.0 <= got.coverage <= 1.0
+            assert got.covered_j >= -1e-9
+
+
+def test_readings_that_tile_the_time_hold_for_the_stretch_before_them() -> None:
+    truth = PowerCurve([(0, 100), (3.05, 100), (3.05, 400), (10, 400)])
+    t = grid(0.1, 10, 0.1)
+    means = [(truth.energy_j(x / S) - truth.energy_j(x / S - 0.1)) / 0.1 for x in t]
+
+    curve = energy.boxes(t, means, S // 10)
+
+    assert energy.energy(curve, 0, 10 * S).covered_j == pytest.approx(truth.energy_j(10), rel=1e-9)
+    assert energy.energy(curve, 2 * S, 5 * S).covered_j == pytest.approx(
+        truth.energy_j(5) - truth.energy_j(2), rel=1e-9
+    )
+
+
+def test_a_running_mean_over_a_second_loses_its_delay() -> None:
+    truth = PowerCurve([(0, 100), (4, 100), (4, 500), (20, 500)])
+    t = grid(1, 20, 0.1)
+    means = [truth.energy_j(x / S) - truth.energy_j(x / S - 1.0) for x in t]
+
+    curve = energy.boxes(t, means, S)
+
+    # Over a window that holds the whole step, the delay of half a second would cost 200 J.
+    got = energy.energy(curve, 2 * S, 8 * S).covered_j
+    assert got == pytest.approx(truth.energy_j(8) - truth.energy_j(2), rel=2e-3)
+
+
+def test_a_gap_adds_no_energy_to_an_integral_and_lowers_coverage() -> None:
+    t = np.concatenate([grid(0, 4, 0.05), grid(6, 10, 0.05)])
+    curve = energy.points(t, np.full(len(t), 100.0))
+
+    got = energy.energy(curve, 0, 10 * S)
+
+    assert got.covered_j == pytest.approx(800.0)
+    assert got.coverage == pytest.approx(0.8)
+
+
+def test_a_counter_knows_the_energy_of_a_gap_that_lies_inside_the_window() -> None:
+    t = np.concatenate([grid(0, 4, 0.05), grid(6, 10, 0.05)])
+    curve = energy.counter(t, t / S * 100.0)
+
+    whole = energy.energy(curve, 0, 10 * S)
+    cut = energy.energy(curve, 0, 5 * S)
+
+    assert (whole.covered_j, whole.coverage) == (pytest.approx(1000.0), 1.0)
+    assert cut.coverage == pytest.approx(0.8)
+
+
+def test_a_counter_reset_is_never_bridged() -> None:
+    t = grid(0, 10, 0.05)
+    joules = np.where(t < 5 * S, 1000 + t / S * 100, (t - 5 * S) / S * 100)
+
+    got = energy.energy(energy.counter(t, joules), 0, 10 * S)
+
+    assert got.covered_j == pytest.approx(995.0)
+    assert got.coverage == pytest.approx(1 - 0.05 / 10)
+
+
+@pytest.mark.parametrize("wrap", [65_532.610987, 262_143.32885])
+def test_a_counter_that_wraps_goes_on_where_it_was(wrap: float) -> None:
+    t = grid(0, 1000, 0.2)
+    joules = (t / S * 250.0 + wrap - 100) % wrap
+
+    got = energy.energy(energy.counter(t, joules, wrap=wrap), 0, 1000 * S)
+
+    assert got.covered_j == pytest.approx(250_000.0, rel=1e-9)
+    assert got.coverage == 1.0
+
+
+def test_a_ticking_counter_is_closed_on_its_ticks() -> None:
+    truth = PowerCurve([(0, 100), (2.5, 100), (2.5, 600), (7.5, 600), (7.5, 100), (10, 100)])
+    t = grid(0, 10, 0.05) + 7_000_000  # the reader's phase is not the driver's
+    joules = [truth.energy_j(np.floor(x / S / 0.1) * 0.1) for x in t]
+
+    got = energy.energy(energy.counter(t, joules, ticking=True), 2 * S, 8 * S)
+
+    exact = truth.energy_j(8) - truth.energy_j(2)
+    assert got.covered_j == pytest.approx(exact, abs=0.03 * 600)
+    assert got.coverage == 1.0
+
+
+def test_a_counter_that_stands_still_means_no_energy() -> None:
+    t = grid(0, 5, 0.05)
+
+    got = energy.energy(energy.counter(t, np.full(len(t), 42.0), ticking=True), 0, 5 * S)
+
+    assert (got.covered_j, got.coverage) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("readings", [0, 1])
+def test_too_few_readings_give_no_energy_and_no_coverage(readings: int) -> None:
+    t = grid(0, 1, 0.1)[:readings]
+    for curve in (energy.points(t, t * 0.0), energy.counter(t, t * 0.0), energy.boxes(t, t, S)):
+        assert energy.energy(curve, 0, S) == energy.WindowEnergy(0.0, 0.0, 0.0)
+        assert energy.peak_w(curve, 0, S) is None
+
+
+def test_a_window_before_all_readings_is_not_covered() -> None:
+    t = grid(100, 110, 0.05)
+    curve = energy.points(t, np.full(len(t), 50.0))
+
+    assert energy.energy(curve, 0, 50 * S).coverage == 0.0
+    assert energy.energy(curve, 99 * S, 101 * S).coverage == pytest.approx(0.5, abs=0.05)
+
+
+def test_equal_and_backward_stamps_are_left_out() -> None:
+    t = np.array([0, 50, 50, 40, 100, 150]) * 1_000_000
+    curve = energy.points(t, np.full(6, 10.0))
+
+    assert np.all(np.diff(curve.t_ns) > 0)
+    assert energy.energy(curve, 0, 150_000_000).covered_j == pytest.approx(1.5)
+
+
+def test_the_peak_is_the_highest_power_seen_in_the_window() -> None:
+    t = grid(0, 10, 0.1)
+    w = np.where(t == 4 * S, 700.0, 100.0)
+    curve = energy.points(t, w)
+
+    assert energy.peak_w(curve, 0, 10 * S) == pytest.approx(700.0)
+    assert energy.peak_w(curve, 5 * S, 10 * S) == pytest.approx(100.0)
+
+
+def test_power_in_a_gap_is_not_a_number() -> None:
+    t = np.concatenate([grid(0, 1, 0.05), grid(3, 4, 0.05)])
+    curve = energy.points(t, np.full(len(t), 5.0))
+
+    assert np.isnan(energy.power_at(curve, [2 * S])[0])
+    assert energy.power_at(curve, [S // 2])[0] == 5.0

@@ -1,0 +1,213 @@
+"""Marks: written by any number of processes, threads and tasks, read while they come."""
+
+import asyncio
+import contextvars
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import vidmeter
+from vidmeter.meter import marks
+from vidmeter.meter.marks import MarkReader
+from vidmeter.meter.windows import paths
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    marks.use_folder(tmp_path)
+    yield tmp_path
+    marks.use_folder(None)
+
+
+def tree(folder: Path) -> list[tuple[str, ...]]:
+    phases, _ = MarkReader(folder).read()
+    return sorted(paths(phases).values())
+
+
+def test_phases_nest_as_the_blocks_do(folder: Path) -> None:
+    with vidmeter.phase("generate"):
+        with vidmeter.phase("text_encode"):
+            pass
+        with vidmeter.phase("denoise"), vidmeter.phase("step"):
+            pass
+
+    assert tree(folder) == [
+        ("generate",),
+        ("generate", "denoise"),
+        ("generate", "denoise", "step"),
+        ("generate", "text_encode"),
+    ]
+
+
+def test_an_exception_closes_the_phase_and_is_named_in_it(folder: Path) -> None:
+    with pytest.raises(KeyError), vidmeter.phase("load"):
+        raise KeyError("weights")
+
+    (phase,), _ = MarkReader(folder).read()
+    assert phase.error == "KeyError"
+    assert phase.end_ns is not None and phase.end_ns >= phase.start_ns
+
+
+def test_work_belongs_to_the_phase_it_was_said_in(folder: Path) -> None:
+    with vidmeter.phase("generate"):
+        vidmeter.work(frames=81, fps=16, width=832, height=480)
+        vidmeter.work(tokens=256)
+
+    (phase,), (video, tokens) = MarkReader(folder).read()
+    assert (video.unit, video.video_seconds, video.phase) == ("video", 81 / 16, phase.id)
+    assert (tokens.unit, tokens.count, tokens.phase) == ("tokens", 256, phase.id)
+
+
+def test_tasks_and_threads_keep_their_own_place(folder: Path) -> None:
+    async def job(name: str) -> None:
+        with vidmeter.phase(name):
+            await asyncio.sleep(0.01)
+            with vidmeter.phase("inner"):
+                await asyncio.sleep(0.01)
+
+    async def both() -> None:
+        await asyncio.gather(job("a"), job("b"))
+
+    asyncio.run(both())
+    with vidmeter.phase("outer"):
+        context = contextvars.copy_context()
+        thread = threading.Thread(target=lambda: context.run(asyncio.run, job("c")))
+        thread.start()
+        thread.join()
+
+    assert tree(folder) == [
+        ("a",),
+        ("a", "inner"),
+        ("b",),
+        ("b", "inner"),
+        ("outer",),
+        ("outer", "c"),
+        ("outer", "c", "inner"),
+    ]
+
+
+def test_a_decorated_function_of_every_sort_is_a_phase(folder: Path) -> None:
+    @vidmeter.phase("plain")
+    def plain() -> int:
+        return 1
+
+    @vidmeter.phase("coroutine")
+    async def coroutine() -> int:
+        return 2
+
+    @vidmeter.phase("generator")
+    def generator() -> Iterator[int]:
+        got = yield 3
+        assert got == "sent"
+        yield 4
+
+    @vidmeter.phase("async generator")
+    async def async_generator():  # type: ignore[no-untyped-def]
+        yield 5
+        yield 6
+
+    async def collect() -> list[int]:
+        return [n async for n in async_generator()]
+
+    assert plain() == 1
+    assert asyncio.run(coroutine()) == 2
+    running = generator()
+    with vidmeter.phase("consumer"):
+        assert next(running) == 3
+        with vidmeter.phase("not inside the generator"):
+            assert running.send("sent") == 4  # type: ignore[attr-defined]
+    assert list(running) == []
+    assert asyncio.run(collect()) == [5, 6]
+    assert tree(folder) == [
+        ("async generator",),
+        ("consumer",),
+        ("consumer", "generator"),
+        ("consumer", "not inside the generator"),
+        ("coroutine",),
+        ("plain",),
+    ]
+
+
+def test_a_generator_that_is_dropped_closes_its_phase(folder: Path) -> None:
+    @vidmeter.phase("stream")
+    def stream() -> Iterator[int]:
+        yield 1
+        yield 2
+
+    running = stream()
+    next(running)
+    del running
+
+    (phase,), _ = MarkReader(folder).read()
+    assert (phase.end_ns is not None, phase.error) == (True, None)
+
+
+def test_children_and_forks_mark_in_files_of_their_own(folder: Path) -> None:
+    code = "import vidmeter\nwith vidmeter.phase('child'): pass"
+    subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        cwd=ROOT,
+        env=os.environ | {marks.MARKS_ENV: str(folder)},
+    )
+    with vidmeter.phase("parent"):
+        pid = os.fork()
+        if pid == 0:
+            with vidmeter.phase("fork"):
+                pass
+            os._exit(0)
+        os.waitpid(pid, 0)
+
+    assert tree(folder) == [("child",), ("parent",), ("parent", "fork")]
+    assert len(list(folder.glob("*.jsonl"))) == 3
+
+
+def test_marks_are_read_while_they_come(folder: Path) -> None:
+    reader = MarkReader(folder)
+    with vidmeter.phase("a"):
+        first, _ = reader.read()
+    second, _ = reader.read()
+    third, _ = reader.read()
+
+    assert [p.end_ns is None for p in first] == [True]
+    assert [p.end_ns is None for p in second] == [False]
+    assert third == []
+
+
+def test_half_a_line_waits_and_nonsense_is_counted(folder: Path) -> None:
+    begin = json.dumps({"mark": "begin", "id": "1-1", "name": "x", "t_ns": 5, "parent": None})
+    path = folder / "1.jsonl"
+    path.write_text(begin[:20])
+    reader = MarkReader(folder)
+
+    half, _ = reader.read()
+    path.write_text(f'{begin}\nnot json\n{{"mark": "end", "id": "unknown", "t_ns": 1}}\n[1]\n')
+    whole, _ = reader.read()
+
+    assert half == []
+    assert [p.name for p in whole] == ["x"]
+    assert reader.bad_lines == 3
+
+
+def test_without_a_meter_marking_does_nothing_and_writes_nothing(tmp_path: Path) -> None:
+    with vidmeter.phase("x"):
+        vidmeter.work(frames=1, fps=1)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_program_outlives_its_meter(folder: Path) -> None:
+    with vidmeter.phase("x"):
+        for file in folder.iterdir():
+            file.unlink()
+        folder.rmdir()
+        with vidmeter.phase("y"):
+            pass
