@@ -36,8 +36,8 @@ class Order:
     """What the sampler is told at its start; travels as JSON.
 
     `period_s` is the sampling period. `session` means: sample only while a window is open, and
-    leave nothing behind (the file's folder is the session's own). `marker` is what the processes of the metered command carry in their
-    environment (VIDMETER_RUN).
+    leave nothing behind (the file's folder is the session's own). `marker` is what the processes
+    of the metered command carry in their environment (VIDMETER_RUN).
     """
 
     path: str
