@@ -26,7 +26,7 @@ from vidmeter.workloads.video.phases import PipelinePhases
 from vidmeter.workloads.weights import build, parameter_count
 
 FPS = 16
-PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "av")
+PACKAGES = ("torch", "diffusers", "transformers", "av")
 WEIGHTS_SEED = 0
 
 PARAMETERS: Mapping[str, Parameter] = {
