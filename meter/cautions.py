@@ -36,6 +36,9 @@ def run_cautions(run: Run, end_ns: int) -> list[Caution]:
         found.append(
             Caution("unfinished", "the recording has no end: it still runs, or it was killed")
         )
+    if run.workload and run.workload.get("facts", {}).get("weights") == "random":
+        text = "weights: random: the true architecture at work, but not a trained model"
+        found.append(Caution("random_weights", text))
     late = 0
     for event in run.events:
         within = event.start_ns <= end_ns and event.end_ns >= run.start_ns

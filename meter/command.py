@@ -13,7 +13,7 @@ from vidmeter.meter.errors import BadRun, VidmeterError
 from vidmeter.meter.launch import Outcome, launch
 from vidmeter.meter.marks import MARKS_ENV
 from vidmeter.meter.measure import FILE_ENV
-from vidmeter.meter.outputs import find_videos
+from vidmeter.meter.outputs import Found, find_videos
 from vidmeter.meter.recorder import Recorder
 from vidmeter.meter.run import Event, Work
 from vidmeter.meter.service import Order
@@ -75,11 +75,12 @@ def meter(
         # It could not be started: there is no run, and nothing is left behind.
         recorder.discard()
         raise
+    ended_real_ns = time.time_ns()
     recorder.put(start_ns=outcome.start_ns)
     ended = recorder.stop(outcome.end_ns, outcome.exit_code)
     messages = list(ended.messages)
     try:
-        _add_work(job, path, started_real_ns)
+        _add_work(job, path, started_real_ns, ended_real_ns)
     except (VidmeterError, OSError) as error:
         messages.append(str(error))
     return Metered(outcome, path, tuple(messages))
@@ -106,14 +107,16 @@ def check_room(path: Path, least_b: int = 1 << 20) -> None:
         raise BadRun(f"the disk of {folder} is full: free some space or use --output")
 
 
-def _add_work(job: Job, path: Path, started_real_ns: int) -> None:
+def _add_work(job: Job, path: Path, started_real_ns: int, ended_real_ns: int) -> None:
     """Add what the command produced: what the user states, and the videos it wrote."""
-    found = find_videos(
-        Path.cwd(),
-        patterns=job.outputs,
-        started_real_ns=started_real_ns,
-        ended_real_ns=time.time_ns(),
-    )
+    found = Found((), ())
+    if job.outputs != ():
+        found = find_videos(
+            Path.cwd(),
+            patterns=job.outputs,
+            started_real_ns=started_real_ns,
+            ended_real_ns=ended_real_ns,
+        )
     if not (found.videos or found.doubts or job.work):
         return
     writer = RunWriter.reopen(path)

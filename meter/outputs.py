@@ -4,8 +4,9 @@ A video counts when it was written while the command ran. What only arrived then
 downloaded, unpacked), what is still growing and what can't be played is not counted, and each
 such file is named as a doubt: a wrong number of videos would make every figure per video wrong.
 
-Timestamps and contents are all that a file says of its origin. One content counts once; a program
-that makes the same video again, byte by byte, looks like a copy, and the doubt says how to name it.
+Timestamps and contents are all that a file says of its origin. A file with the content of an
+older one looks like a copy, even if the program made it anew, byte by byte; the doubt says what to
+do then.
 """
 
 import hashlib
@@ -32,6 +33,8 @@ COARSE_SLACK_NS = 2_000_000_000
 """FAT keeps the time of writing to 2 s; such stamps are whole seconds."""
 ZONE_SLACK_NS = 13 * 3600 * 1_000_000_000
 """Some encoders write local time where UTC is due, and local time is up to 12 h behind UTC."""
+COPY_NS = 2_000_000_000
+"""A copy is made right after the file that it copies."""
 PROBING_S = 10.0
 DOUBTS_OF_A_KIND = 5
 
@@ -130,7 +133,8 @@ def copies(
     """Which of `written` are copies, and of what: of an earlier file, or of one written before.
 
     Files are compared by size, then by `digest`, which is asked for no other files and gives None
-    for a file that can't be read.
+    for a file that can't be read. The same content written again later than `COPY_NS` is no copy
+    but a repeat: a program with a fixed seed makes the same clip each time.
     """
     sizes: dict[int, int] = {}
     for file in [*written, *earlier]:
@@ -143,6 +147,8 @@ def copies(
         content = digest(file.path) if file.size in wanted else None
         if content is not None:
             original = first.setdefault((file.size, content), file)
+            if original in by_age and file.mtime_ns - original.mtime_ns > COPY_NS:
+                original = first[file.size, content] = file
             found[file] = original
     return {file: found[file] for file in by_age if found.get(file, file) != file}
 

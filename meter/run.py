@@ -77,7 +77,7 @@ class Run:
 
     `start_ns` and `end_ns` enclose the command, or the program's measuring, on CLOCK_MONOTONIC.
     `end_ns` is None while it runs, and stays None if the recorder was killed. `exit_code` follows
-    the shell: 128 + n for death by signal n.
+    the shell: 128 + n for death by signal n. `workload` holds the facts of a reference workload.
     """
 
     id: str
@@ -93,6 +93,7 @@ class Run:
     events: tuple[Event, ...] = ()
     anchors: tuple[Anchor, ...] = ()
     environment: Mapping[str, Any] = field(default_factory=dict)
+    workload: Mapping[str, Any] | None = None
     path: Path | None = None
 
     def save(self, path: Path | str, *, force: bool = False) -> None:

@@ -250,6 +250,7 @@ def save(run: Run, path: Path, *, force: bool = False) -> None:
         period_ns=run.period_ns,
         started_real_ns=run.anchors[0].to_real(run.start_ns) if run.anchors else None,
         environment=dict(run.environment),
+        workload=run.workload,
     )
     for device in run.devices:
         writer.add_device(device)
@@ -303,6 +304,10 @@ class Tail:
         self._db = _connect_to_read(path)
         self._last = 0
         self._series: dict[int, Series] = {}
+
+    def devices(self) -> list[Device]:
+        """The devices of the run."""
+        return _devices(self._db)
 
     def new(self) -> list[tuple[Series, Trace]]:
         """Blocks of samples that are new, in the order in which they were written."""
@@ -396,7 +401,7 @@ def _read(db: sqlite3.Connection, path: Path, window: tuple[int, int] | None) ->
         end_ns=facts.get("end_ns"),
         exit_code=facts.get("exit_code"),
         period_ns=facts["period_ns"],
-        devices=tuple(_device(row) for row in db.execute("SELECT * FROM device ORDER BY rowid")),
+        devices=tuple(_devices(db)),
         traces=_traces(db, window),
         phases=tuple(sorted(phases.values(), key=lambda p: (p.start_ns, p.id))),
         work=tuple(work),
@@ -408,6 +413,7 @@ def _read(db: sqlite3.Connection, path: Path, window: tuple[int, int] | None) ->
         ),
         anchors=tuple(Anchor(*row) for row in db.execute("SELECT * FROM anchor")),
         environment=facts.get("environment", {}),
+        workload=facts.get("workload"),
         path=path,
     )
 
@@ -416,11 +422,13 @@ def _facts(db: sqlite3.Connection) -> dict[str, Any]:
     return {key: json.loads(value) for key, value in db.execute("SELECT key, value FROM run")}
 
 
-def _device(row: tuple[Any, ...]) -> Device:
-    uuid, name, kind, scope, provenance, sensor, index, facts = row
-    return Device(
-        uuid, name, Kind(kind), scope, Provenance(provenance), sensor, index, json.loads(facts)
-    )
+def _devices(db: sqlite3.Connection) -> list[Device]:
+    return [
+        Device(uuid, name, Kind(kind), scope, Provenance(origin), sensor, index, json.loads(facts))
+        for uuid, name, kind, scope, origin, sensor, index, facts in db.execute(
+            "SELECT * FROM device ORDER BY rowid"
+        )
+    ]
 
 
 def _series(db: sqlite3.Connection) -> dict[int, Series]:

@@ -63,6 +63,7 @@ def summarize(run: Run) -> Summary:
         ),
         exit_code=run.exit_code,
         environment=run.environment,
+        workload=run.workload,
     )
 
 

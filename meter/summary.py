@@ -109,6 +109,7 @@ class Summary:
     """The numbers of one run, or of one window of it.
 
     `unattributed_j` is the energy of the total outside every phase; None without phases.
+    `workload` holds the facts of a reference workload.
     """
 
     run_id: str
@@ -125,6 +126,7 @@ class Summary:
     cautions: tuple[Caution, ...]
     exit_code: int | None
     environment: Mapping[str, Any]
+    workload: Mapping[str, Any] | None = None
 
     @property
     def duration_s(self) -> float:

@@ -35,6 +35,7 @@ def document(summary: Summary) -> dict[str, Any]:
         "cautions": [c._asdict() for c in summary.cautions],
         "exit_code": summary.exit_code,
         "environment": dict(summary.environment),
+        "workload": summary.workload,
     }
 
 

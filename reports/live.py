@@ -5,8 +5,11 @@ command's own output passes above it untouched. Nothing is drawn where stderr is
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from vidmeter.meter.clock import monotonic_ns
+from vidmeter.meter.device import Device, Provenance
 from vidmeter.meter.run import Trace
 from vidmeter.meter.sample import Quantity, Series
 from vidmeter.meter.store import Tail
@@ -95,13 +98,52 @@ class FootLine:
             self._rows = 0
 
 
-def line(watts_now: float | None, joules_so_far: float | None, elapsed_s: float, mark: str) -> str:
-    """What the foot line says."""
-    parts = [watts(watts_now), joules(joules_so_far), seconds(elapsed_s)]
-    return "vidmeter " + "  ".join(parts) + (f"  {mark}" if mark else "")
+class Live:
+    """The foot line of one run: reads the growing file and draws."""
+
+    def __init__(self, path: Path, fd: int, start_ns: int) -> None:
+        self._path = path
+        self._start_ns = start_ns
+        self._foot = FootLine(fd)
+        self._tail: Tail | None = None
+
+    def tick(self) -> None:
+        """Bring the line up to date."""
+        if self._tail is None:
+            self._tail = Tail(self._path)
+            devices = self._tail.devices()
+            shown = summed(devices)
+            self._devices = tuple(d.uuid for d in shown)
+            mark = shown[0].provenance if shown else None
+            self._mark = "" if mark in (None, Provenance.MEASURED) else mark.upper()
+            self._totals = Totals(self._start_ns, ratings(devices))
+        for series, trace in self._tail.new():
+            self._totals.add(series, trace)
+        power_w, energy_j = self._totals.of(self._devices)
+        elapsed_s = (monotonic_ns() - self._start_ns) / 1e9
+        parts = [watts(power_w), joules(energy_j), seconds(elapsed_s), self._mark]
+        self._foot.draw("  ".join(["vidmeter", *filter(None, parts)]))
+
+    def close(self) -> None:
+        """Take the line away."""
+        self._foot.clear()
+        if self._tail is not None:
+            self._tail.close()
 
 
-def follow(tail: Tail, totals: Totals) -> None:
-    """Bring the totals up to date with the file."""
-    for series, trace in tail.new():
-        totals.add(series, trace)
+def summed(devices: Sequence[Device]) -> list[Device]:
+    """The devices whose energies are added up: all of the most trusted provenance there is."""
+    for provenance in (Provenance.MEASURED, Provenance.SIMULATED, Provenance.MODELLED):
+        chosen = [d for d in devices if d.provenance is provenance]
+        if chosen:
+            return chosen
+    return []
+
+
+def ratings(devices: Sequence[Device]) -> dict[str, float]:
+    """W per busy CPU of the modelled devices, by uuid."""
+    return {
+        d.uuid: float(d.facts["watts_per_busy_cpu"])
+        for d in devices
+        if d.provenance is Provenance.MODELLED
+    }

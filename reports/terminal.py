@@ -94,6 +94,11 @@ def _answer(summary: Summary, bold: str) -> list[str]:
         lines.append(f"  energy incomplete: {joules(total.covered_j)} were seen{mark}")
     else:
         lines.append("  energy unknown: nothing could be measured")
+    for phase in summary.phases:
+        unit = phase.per_unit.get("j_per_video_second")
+        if len(phase.path) == 1 and unit and unit.value is not None:
+            text = f"{digits(unit.value)} J per second of video"
+            lines.append(f"  in {phase.path[0]} alone: {bold.format(text)}{_between(unit)}{mark}")
     return lines
 
 

@@ -1,1 +1,70 @@
-"""The command line: one module for each verb."""
+"""The command line: one module for each verb, each a few lines over the library.
+
+A verb's module has `NAME`, `HELP`, `prepare(parser)` and `run(arguments) -> exit code`. Only the
+module of the verb that was typed is imported: starting is part of what `vidmeter run` costs.
+
+Exit codes: that of the command under `run`; otherwise 0 if all went well, 1 if what was asked for
+isn't there or did not pass, 2 for a mistake in the call or a file that can't be read, 126 and 127
+for a command that can't be started. Errors are one line on stderr.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import vidmeter
+from vidmeter.meter.errors import VidmeterError
+
+VERBS = {
+    "run": "meter a command",
+    "bench": "run reference workloads under the meter",
+    "report": "render a run: terminal, HTML, CSV or JSON",
+    "list": "the runs on this machine",
+    "show": "the numbers of a run",
+    "export": "the raw samples of a run as CSV, JSON or Parquet",
+    "rm": "delete runs",
+}
+
+EPILOG = """\
+The short way:  vidmeter run -- python your_script.py
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command `vidmeter`; `argv` without the program's name."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(
+        prog="vidmeter",
+        description=vidmeter.__doc__.splitlines()[0] if vidmeter.__doc__ else None,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"vidmeter {vidmeter.__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    typed = next((a for a in arguments if not a.startswith("-")), None)
+    for name, text in VERBS.items():
+        sub = verbs.add_parser(name, help=text, description=_sentence(text), allow_abbrev=False)
+        if name == typed:
+            module = importlib.import_module(f"vidmeter.cli.{name}")
+            module.prepare(sub)
+            sub.set_defaults(run=module.run)
+    try:
+        parsed = parser.parse_args(arguments)
+        code: int = parsed.run(parsed)
+    except VidmeterError as error:
+        print(f"vidmeter: {error}", file=sys.stderr)
+        return int(getattr(error, "exit_code", 2))
+    except BrokenPipeError:
+        # Whoever read our output has enough (`vidmeter list | head`).
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:] + "."

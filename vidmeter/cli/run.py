@@ -1,0 +1,134 @@
+"""`vidmeter run -- CMD`: meter any command."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from vidmeter.cli.options import (
+    UsageError,
+    add_sensor_options,
+    colors,
+    positive,
+    runs_folder,
+    say,
+)
+from vidmeter.meter.clock import monotonic_ns
+from vidmeter.meter.command import Job, Metered, check_room, default_path, meter
+from vidmeter.meter.launch import end_like
+from vidmeter.meter.recorder import Recorder
+from vidmeter.meter.run import Work
+from vidmeter.meter.service import Order
+
+
+def prepare(parser: argparse.ArgumentParser) -> None:
+    """Declare the options. Everything from the command's name on belongs to the command."""
+    parser.usage = "vidmeter run [OPTIONS] [--] COMMAND [ARGUMENTS]"
+    parser.epilog = (
+        "The command's input, output and exit code are its own; the summary goes to stderr."
+    )
+    group = parser.add_argument_group("where it goes")
+    group.add_argument("-o", "--output", type=Path, metavar="FILE", help="the run file to write")
+    group.add_argument("-f", "--force", action="store_true", help="overwrite FILE")
+    group.add_argument("-q", "--quiet", action="store_true", help="no summary, no live line")
+    group.add_argument("--json", type=Path, metavar="FILE", help="write the summary as JSON too")
+    add_sensor_options(parser)
+    group = parser.add_argument_group("what is produced (found by itself if it is video files)")
+    group.add_argument(
+        "--outputs", action="append", metavar="GLOB", help="the video files that the command writes"
+    )
+    group.add_argument(
+        "--video-seconds", type=positive, metavar="S", help="seconds of video that it produces"
+    )
+    group.add_argument(
+        "--work",
+        action="append",
+        default=[],
+        type=_work,
+        metavar="N:UNIT",
+        help="what else it produces, as 512:tokens or 4:images",
+    )
+    parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Meter the command, print its numbers and end as it ended."""
+    command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
+    if not command:
+        raise UsageError("run: which command? vidmeter run -- python your_script.py")
+    path = arguments.output or default_path(command, runs_folder())
+    check_room(path)
+    if arguments.json:
+        check_room(arguments.json)
+    work = list(arguments.work)
+    if arguments.video_seconds:
+        work.append(Work("video", 1, "user", video_seconds=arguments.video_seconds))
+    order = Order(
+        path=str(path.absolute()),
+        period_s=arguments.period,
+        force=arguments.force,
+        sensors=tuple(arguments.sensor),
+        gpus=arguments.gpus,
+        cpu_watts=arguments.cpu_watts,
+    )
+    outputs = tuple(arguments.outputs) if arguments.outputs else None
+    job = Job(tuple(command), order, outputs=outputs, work=tuple(work))
+    metered = meter_with_live_line(job, quiet=arguments.quiet)
+    for message in metered.messages:
+        say(message)
+    if arguments.json or not arguments.quiet:
+        _tell(metered, arguments)
+    end_like(metered.outcome)
+
+
+def meter_with_live_line(job: Job, *, quiet: bool) -> Metered:
+    """Meter a job; where stderr is a terminal, a line at its foot shows watts and joules."""
+    if quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        return meter(job, on_start=None if quiet else _announce)
+    from vidmeter.reports.live import Live
+
+    live = Live(Path(job.order.path), sys.stderr.fileno(), monotonic_ns())
+    try:
+        return meter(job, on_start=_announce, on_tick=live.tick)
+    finally:
+        live.close()
+
+
+def _announce(recorder: Recorder) -> None:
+    """Say in a line what can't be measured and why, before the command starts."""
+    for sensor, reason in recorder.absent:
+        if sensor == "nvml":
+            say(f"no GPU is measured: {reason}")
+
+
+def _tell(metered: Metered, arguments: argparse.Namespace) -> None:
+    """Print the summary and write the JSON. Whatever goes wrong here, the run file is whole."""
+    from vidmeter.meter.errors import VidmeterError
+    from vidmeter.meter.store import load
+    from vidmeter.meter.summarize import summarize
+
+    try:
+        summary = summarize(load(metered.path))
+        if arguments.json:
+            from vidmeter.reports import jsonfile, write
+
+            write(jsonfile.render(summary), arguments.json, force=True)
+        if not arguments.quiet:
+            from vidmeter.reports import terminal
+
+            text = terminal.render(summary, path=metered.path, color=colors())
+            sys.stderr.write("\n" + text)
+            sys.stderr.flush()
+    except (VidmeterError, OSError) as error:
+        say(str(error))
+
+
+def _work(text: str) -> Work:
+    number, colon, unit = text.partition(":")
+    try:
+        count = float(number)
+    except ValueError:
+        count = 0.0
+    if not colon or not unit.isidentifier() or not 0 < count < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not like 512:tokens")
+    return Work(unit, count, "user")

@@ -1,0 +1,35 @@
+"""`vidmeter show RUN`: the numbers of a run on stdout."""
+
+import argparse
+import sys
+
+from vidmeter.cli.options import colors, find_run
+
+
+def prepare(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "run_name",
+        metavar="RUN",
+        nargs="?",
+        default="last",
+        help="a run file, the beginning of a run's name, or last (default)",
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON (docs/summary.md)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the summary."""
+    from vidmeter.meter.store import load
+    from vidmeter.meter.summarize import summarize
+    from vidmeter.reports import jsonfile, terminal
+
+    path = find_run(arguments.run_name)
+    summary = summarize(load(path))
+    if arguments.json:
+        sys.stdout.write(jsonfile.render(summary))
+    else:
+        color = colors() and sys.stdout.isatty()
+        sys.stdout.write(terminal.render(summary, path=path, color=color))
+    sys.stdout.flush()
+    return 0
