@@ -8,9 +8,9 @@ from vidmeter.meter import marks
 from vidmeter.meter.errors import VidmeterError, WorkloadUnavailable
 from vidmeter.meter.run import Phase
 from vidmeter.workloads.base import load_workload
-from vidmeter.workloads.video.wan import (
+from vidmeter.workloads.video.wan import WanTextToVideo
+from vidmeter.workloads.video.wan_architecture import (
     T2V_1_3B,
-    WanTextToVideo,
     components,
     memory_needed_b,
 )
