@@ -11,7 +11,7 @@ from vidmeter.workloads.video.wan import WanTextToVideo
 
 UNIT = {
     "height": 64,
-    "width": 64,
+    "width": 96,
     "frames": 9,
     "steps": 4,
     "layers": 2,

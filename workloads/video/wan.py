@@ -4,15 +4,11 @@
 same pipeline shrunk until two CPU cores make a video in seconds, with denoising still the largest
 part of the work, as it is in the real one. The tokenizer works on bytes and needs no vocabulary
 file; the pipeline pads every prompt to the same length, so the work doesn't depend on it.
-
-Facts on the published model: diffusers' conversion script for Wan, and the defaults of its classes.
 """
 
-import importlib
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,10 +19,19 @@ from vidmeter.workloads.base import Parameter, Produced, Setting, require, settl
 from vidmeter.workloads.placing import check_memory, choose_device, device_name, edge_of
 from vidmeter.workloads.video.mp4 import write_mp4
 from vidmeter.workloads.video.phases import PipelinePhases
+from vidmeter.workloads.video.wan_architecture import (
+    T2V_1_3B,
+    Architecture,
+    components,
+    memory_needed_b,
+    scheduler,
+    tiny_architecture,
+    untyped,
+)
 from vidmeter.workloads.weights import build, parameter_count
 
 FPS = 16
-PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "av")
+PACKAGES = ("torch", "diffusers", "transformers", "av")
 WEIGHTS_SEED = 0
 
 PARAMETERS: Mapping[str, Parameter] = {
@@ -51,42 +56,6 @@ TINY_PARAMETERS: Mapping[str, Parameter] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Architecture:
-    """What the pipeline is built from: arguments of the component classes, and of the call."""
-
-    transformer: Mapping[str, Any]
-    text_encoder: Mapping[str, Any]
-    vae: Mapping[str, Any]
-    dtype: str
-    prompt_tokens: int
-    weights_b: float
-    """All weights in bytes, each component in its own type."""
-
-
-T2V_1_3B = Architecture(
-    transformer={
-        "num_attention_heads": 12,
-        "attention_head_dim": 128,
-        "ffn_dim": 8960,
-        "num_layers": 30,
-    },
-    text_encoder={
-        "vocab_size": 256384,
-        "d_model": 4096,
-        "d_kv": 64,
-        "d_ff": 10240,
-        "num_layers": 24,
-        "num_heads": 64,
-        "feed_forward_proj": "gated-gelu",
-    },
-    vae={"base_dim": 96},
-    dtype="bfloat16",
-    prompt_tokens=512,
-    weights_b=14.7e9,
-)
-
-
 def t2v_1_3b(settings: Mapping[str, object]) -> "WanTextToVideo":
     """Wan2.1-T2V-1.3B as published: 480×832, 81 frames, 50 steps, bfloat16, VAE in float32."""
     name = "wan2.1-t2v-1.3b"
@@ -108,73 +77,10 @@ def tiny(settings: Mapping[str, object]) -> "WanTextToVideo":
         name=name,
         description="the Wan 2.1 pipeline shrunk to run in seconds on two CPU cores",
         devices=("cuda", "cpu"),
-        architecture=_tiny_architecture(settled),
+        architecture=tiny_architecture(settled),
         parameters=TINY_PARAMETERS,
         settings=settled,
     )
-
-
-def _tiny_architecture(settings: Mapping[str, Setting]) -> Architecture:
-    return Architecture(
-        transformer={
-            "num_attention_heads": settings["heads"],
-            "attention_head_dim": 32,
-            "in_channels": 16,
-            "out_channels": 16,
-            "text_dim": 64,
-            "freq_dim": 64,
-            "ffn_dim": settings["ffn"],
-            "num_layers": settings["layers"],
-        },
-        text_encoder={
-            "vocab_size": 384,
-            "d_model": 64,
-            "d_kv": 16,
-            "d_ff": 256,
-            "num_layers": 2,
-            "num_heads": 4,
-            "feed_forward_proj": "gated-gelu",
-        },
-        vae={"base_dim": 4, "num_res_blocks": 1},
-        dtype="float32",
-        prompt_tokens=64,
-        weights_b=40e6,
-    )
-
-
-def components(architecture: Architecture) -> dict[str, tuple[Callable[[], Any], str]]:
-    """For each neural network of the pipeline: what makes it, and its type of number."""
-    diffusers, transformers = _untyped("diffusers"), _untyped("transformers")
-    encoder, config = transformers.UMT5EncoderModel, transformers.UMT5Config
-    transformer, vae = diffusers.WanTransformer3DModel, diffusers.AutoencoderKLWan
-    return {
-        "text_encoder": (lambda: encoder(config(**architecture.text_encoder)), architecture.dtype),
-        "transformer": (lambda: transformer(**architecture.transformer), architecture.dtype),
-        # Wan's own example decodes in float32.
-        "vae": (lambda: vae(**architecture.vae), "float32"),
-    }
-
-
-def _untyped(package: str) -> Any:
-    """A package whose annotations are too partial to check against: Any at this edge."""
-    return importlib.import_module(package)
-
-
-def memory_needed_b(architecture: Architecture, *, height: int, width: int, frames: int) -> int:
-    """Free memory of the device that a run needs, estimated, in bytes.
-
-    Weights, plus the larger of two peaks: denoising, in proportion to tokens, and decoding, in
-    proportion to the size of a picture, with three copies of the whole video. The factors were
-    fitted to live storages counted for the 1.3B model at 480×832×81 (1.6 GB and 8.2 GB). 1.5 GB
-    more stand for the framework's own.
-    """
-    transformer = architecture.transformer
-    channels = transformer["num_attention_heads"] * transformer["attention_head_dim"]
-    pixels, scalar_b = height * width, 2 if architecture.dtype == "bfloat16" else 4
-    tokens = ((frames - 1) // 4 + 1) * pixels // 256
-    denoise = 16 * scalar_b * channels * tokens
-    decode = 183 * architecture.vae["base_dim"] * pixels + 3 * (12 * pixels * frames)
-    return int(architecture.weights_b + max(denoise, decode) + 1.5e9)
 
 
 class WanTextToVideo:
@@ -215,8 +121,8 @@ class WanTextToVideo:
             import torch
 
             makers = components(self._architecture)
-            pipeline, scheduler = _untyped("diffusers").WanPipeline, _scheduler()
-            tokenizer = _untyped("transformers").ByT5Tokenizer()
+            pipeline, schedule = untyped("diffusers").WanPipeline, scheduler()
+            tokenizer = untyped("transformers").ByT5Tokenizer()
         place = choose_device(self.name, device, meant_for=self.devices)
         check_memory(self.name, place, needed_b=self.memory_b)
         self._edge = edge_of(place)
@@ -226,7 +132,7 @@ class WanTextToVideo:
                 number = getattr(torch, dtype)
                 parts[part] = build(make, dtype=number, device=place, seed=WEIGHTS_SEED)
                 self._edge()
-        self._pipeline = pipeline(tokenizer=tokenizer, scheduler=scheduler, **parts)
+        self._pipeline = pipeline(tokenizer=tokenizer, scheduler=schedule, **parts)
         self._pipeline.set_progress_bar_config(disable=not sys.stderr.isatty(), desc=self.name)
         self._facts = _facts(self._pipeline, parts, place)
 
@@ -276,15 +182,6 @@ class WanTextToVideo:
         torch.cuda.empty_cache()
 
 
-def _scheduler() -> Any:
-    return _untyped("diffusers").UniPCMultistepScheduler(
-        prediction_type="flow_prediction",
-        use_flow_sigmas=True,
-        num_train_timesteps=1000,
-        flow_shift=3.0,
-    )
-
-
 def _facts(pipeline: Any, parts: Mapping[str, Any], place: str) -> dict[str, Any]:
     import torch
 
@@ -318,7 +215,7 @@ def _component(module: Any) -> dict[str, Any]:
 def _attention_backend() -> str | None:
     """Which of its attention functions diffusers calls; None if this version doesn't say."""
     try:
-        dispatch = _untyped("diffusers.models.attention_dispatch")
+        dispatch = untyped("diffusers.models.attention_dispatch")
         return str(dispatch._AttentionBackendRegistry.get_active_backend()[0].value)
     except (ImportError, AttributeError):
         return None

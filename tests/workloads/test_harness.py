@@ -1,0 +1,200 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import vidmeter
+from vidmeter.meter import marks
+from vidmeter.meter.run import Phase, Work
+
+ROOT = Path(vidmeter.__file__).parent.parent
+
+# A workload of one's own, without any framework: it writes the seed it was given.
+LIGHT = """
+import time
+from vidmeter.meter.errors import WorkloadUnavailable
+from vidmeter.workloads.base import Parameter, Produced, settle
+
+class Light:
+    name, description, packages, devices, memory_b = "light", "text as video", (), ("cpu",), 0
+    parameters = {"seed": Parameter(7, "seed", minimum=0), "nap_s": Parameter(0.0, "pause")}
+
+    def __init__(self, settings):
+        self.settings = settle(self.name, self.parameters, settings)
+        self.made = 0
+
+    def prepare(self, device):
+        if device == "cuda":
+            raise WorkloadUnavailable("light has no use for a GPU")
+
+    def generate(self, seed, out):
+        time.sleep(self.settings["nap_s"])
+        self.made += 1
+        out.write_text(f"{seed}")
+        return Produced(out, frames=6, fps=4.0, width=20, height=10)
+
+    def facts(self):
+        return {"weights": "none", "made": self.made}
+
+    def close(self):
+        print("closed")
+"""
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "vidmeter.workloads.harness", *arguments]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    (folder / "light.py").write_text(LIGHT)
+    (folder / "marks").mkdir()
+    inherited = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+    return inherited | {
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}",
+        "OMP_NUM_THREADS": "1",
+        marks.MARKS_ENV: str(folder / "marks"),
+    }
+
+
+def run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        command(*arguments),
+        env=environment(folder),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def marked(folder: Path) -> tuple[list[Phase], list[Work]]:
+    phases, work = marks.MarkReader(folder / "marks").read()
+    return sorted(phases, key=lambda phase: phase.start_ns), work
+
+
+def test_it_loads_warms_up_and_repeats_and_says_what_was_made(tmp_path: Path) -> None:
+    ended = run(
+        tmp_path, "light:Light", "--repeats", "3", "--warmup", "2", "--out", str(tmp_path / "out")
+    )
+    assert (ended.returncode, ended.stderr, ended.stdout) == (0, "", "closed\n")
+    phases, work = marked(tmp_path)
+    assert [p.name for p in phases] == ["load", "warmup", "warmup", *["generate"] * 3]
+    assert all(p.end_ns and p.error is None for p in phases)
+    assert [w.phase for w in work] == [p.id for p in phases if p.name == "generate"]
+    assert {(w.video_seconds, w.frames, w.width, w.height, w.fps) for w in work} == {
+        (1.5, 6, 20, 10, 4.0)
+    }
+
+
+def test_every_repeat_leaves_its_file_and_the_record_holds_what_was_used(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(tmp_path, "light:Light", "--set", "seed=3", "--repeats", "2", "--out", str(out))
+    assert sorted(path.name for path in out.iterdir()) == [
+        "light-1.mp4",
+        "light-2.mp4",
+        "workload.json",
+    ]
+    assert (out / "light-2.mp4").read_text() == "3"
+    video = {"frames": 6, "fps": 4.0, "width": 20, "height": 10, "seconds": 1.5, "seed": 3}
+    assert json.loads((out / "workload.json").read_text()) == {
+        "schema": 1,
+        "workload": "light",
+        "settings": {"seed": 3, "nap_s": 0.0},
+        "facts": {"weights": "none", "made": 2},
+        "warmups": 0,
+        "repeats": [{"path": f"light-{n}.mp4"} | video for n in (1, 2)],
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["wan"], "there is no workload 'wan'"),
+        (["light:Light", "--set", "speed=3"], "light has no setting 'speed'"),
+        (["light:Light", "--device", "cuda"], "light has no use for a GPU"),
+        (["wan2.1-t2v-tiny", "--set", "frames=16"], "frames can't be 16"),
+    ],
+)
+def test_what_cannot_run_here_ends_with_2_and_one_line(
+    tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    ended = run(tmp_path, *arguments, "--out", str(tmp_path / "out"))
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("vidmeter: ")
+    assert message in ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert not (tmp_path / "out" / "workload.json").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_load(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    ended = run(tmp_path, "light:Light", "--out", str(tmp_path / "file"))
+    assert ended.returncode == 2
+    assert ended.stderr == f"vidmeter: can't write to --out {tmp_path / 'file'}: File exists\n"
+    assert marked(tmp_path) == ([], [])
+
+
+@pytest.mark.parametrize("wrong", [["--repeats", "0"], ["--warmup", "-1"], ["--set", "steps"]])
+def test_options_that_make_no_sense_end_with_2(tmp_path: Path, wrong: list[str]) -> None:
+    assert run(tmp_path, "light:Light", *wrong, "--out", "out").returncode == 2
+
+
+def test_an_interrupt_closes_the_phases_and_ends_the_process_by_its_signal(tmp_path: Path) -> None:
+    arguments = ("light:Light", "--set", "nap_s=60", "--out", str(tmp_path / "out"))
+    child = subprocess.Popen(
+        command(*arguments),
+        env=environment(tmp_path),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + 20
+        while not any(p.name == "generate" for p in marked(tmp_path)[0]):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        child.send_signal(signal.SIGINT)
+        output, errors = child.communicate(timeout=20)
+    finally:
+        child.kill()
+    assert child.returncode == -signal.SIGINT
+    assert (output, errors) == ("closed\n", "")
+    phases, work = marked(tmp_path)
+    assert {p.name: p.error for p in phases} == {"load": None, "generate": "KeyboardInterrupt"}
+    assert work == []
+
+
+@pytest.mark.usefixtures("wan")
+def test_the_real_pipeline_runs_quietly_and_loads_before_it_generates(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    small = {"height": 64, "width": 64, "frames": 5, "steps": 2, "layers": 1, "heads": 2}
+    settings = [word for key, value in small.items() for word in ("--set", f"{key}={value}")]
+    ended = run(tmp_path, "wan2.1-t2v-tiny", *settings, "--device", "cpu", "--out", str(out))
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    phases, work = marked(tmp_path)
+    names = {phase.id: phase.name for phase in phases}
+    assert [(names.get(p.parent or ""), p.name) for p in phases] == [
+        (None, "load"),
+        ("load", "import"),
+        ("load", "text_encoder"),
+        ("load", "transformer"),
+        ("load", "vae"),
+        (None, "generate"),
+        ("generate", "text_encode"),
+        ("generate", "denoise"),
+        ("denoise", "step"),
+        ("denoise", "step"),
+        ("generate", "decode"),
+        ("generate", "write"),
+    ]
+    assert [(w.video_seconds, w.frames) for w in work] == [(5 / 16, 5)]
+    record = json.loads((out / "workload.json").read_text())
+    assert record["facts"]["weights"] == "random"
+    assert record["facts"]["steps_run"] == 2
+    assert record["facts"]["components"]["transformer"]["parameters"] > 0
