@@ -7,17 +7,18 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vidmeter.meter.clock import monotonic_ns
 from vidmeter.meter.errors import BadRun, VidmeterError
-from vidmeter.meter.launch import Outcome, launch
-from vidmeter.meter.marks import MARKS_ENV
-from vidmeter.meter.measure import FILE_ENV
-from vidmeter.meter.outputs import Found, find_videos
+from vidmeter.meter.marks import FILE_ENV, MARKS_ENV
+from vidmeter.meter.order import Order
 from vidmeter.meter.recorder import Recorder
 from vidmeter.meter.run import Event, Work
-from vidmeter.meter.service import Order
 from vidmeter.meter.store import SUFFIX, RunWriter, marks_folder
+
+if TYPE_CHECKING:  # imported while the sampler starts
+    from vidmeter.meter.launch import Outcome
 
 RUN_ENV = "VIDMETER_RUN"
 """Carried by every process of a metered command, so that none of them is ever left behind."""
@@ -41,7 +42,7 @@ class Job:
 class Metered:
     """How a metered command ended; `messages` are for the user, one line each."""
 
-    outcome: Outcome
+    outcome: "Outcome"
     path: Path
     messages: tuple[str, ...]
 
@@ -49,18 +50,25 @@ class Metered:
 def meter(
     job: Job,
     *,
+    meanwhile: Callable[[], None] | None = None,
     on_start: Callable[[Recorder], None] | None = None,
     on_tick: Callable[[], None] | None = None,
 ) -> Metered:
     """Run the command under the meter. Raises before it starts, never after.
 
-    `on_start` is called when sampling has begun, `on_tick` about twice a second.
+    `meanwhile` is called while the sampler starts, `on_start` when it is at work, `on_tick` about
+    twice a second while the command runs.
     """
     marker = uuid.uuid4().hex
     order = replace(job.order, command=job.command, marker=marker)
     path = Path(order.path)
     recorder = Recorder(order)
     try:
+        if meanwhile:
+            meanwhile()
+        from vidmeter.meter.launch import launch
+
+        recorder.wait()
         if on_start:
             on_start(recorder)
         environ = os.environ | {
@@ -109,6 +117,8 @@ def check_room(path: Path, least_b: int = 1 << 20) -> None:
 
 def _add_work(job: Job, path: Path, started_real_ns: int, ended_real_ns: int) -> None:
     """Add what the command produced: what the user states, and the videos it wrote."""
+    from vidmeter.meter.outputs import Found, find_videos
+
     found = Found((), ())
     if job.outputs != ():
         found = find_videos(

@@ -25,6 +25,8 @@ from vidmeter.meter.clock import monotonic_ns
 from vidmeter.meter.run import Phase, Work
 
 MARKS_ENV = "VIDMETER_MARKS"
+FILE_ENV = "VIDMETER_FILE"
+"""Names the run file that is being written, for programs under `vidmeter run`."""
 
 _current: ContextVar[str | None] = ContextVar("vidmeter_phase", default=None)
 _ids = itertools.count(1)

@@ -30,8 +30,6 @@ if TYPE_CHECKING:  # numpy comes with it: only when a result is asked for
     from vidmeter.meter.recorder import Recorder
     from vidmeter.meter.summary import DeviceEnergy, PerUnit, PhaseSummary, Summary, WorkDone
 
-FILE_ENV = "VIDMETER_FILE"
-"""Names the run file that is being written, for programs under `vidmeter run`."""
 CATCH_UP_S = 2.0
 """How long a result waits for the run in progress to be written past the end of the window."""
 
@@ -349,7 +347,7 @@ class _Session:
 
     def __init__(self, selection: Mapping[str, Any]) -> None:
         from vidmeter.meter import recorder
-        from vidmeter.meter.service import Order
+        from vidmeter.meter.order import Order
         from vidmeter.meter.store import marks_folder
 
         self._folder = Path(tempfile.mkdtemp(prefix="vidmeter-"))
@@ -357,6 +355,7 @@ class _Session:
         order = Order(str(path), command=_own_command(), session=True, **selection)
         try:
             self.recorder: Recorder = recorder.Recorder(order)
+            self.recorder.wait()
         except BaseException:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise
@@ -396,7 +395,7 @@ os.register_at_fork(after_in_child=_forget)
 def _source(selection: Mapping[str, Any]) -> _Session | _RunInProgress:
     """Where this process's measurements come from."""
     global _session
-    path = os.environ.get(FILE_ENV)
+    path = os.environ.get(marks.FILE_ENV)
     if path and os.path.exists(path):  # noqa: PTH110 - on the way into every measured call
         return _RunInProgress(Path(path))
     with _session_lock:

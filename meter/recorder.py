@@ -16,9 +16,9 @@ from vidmeter.meter import errors
 from vidmeter.meter.clock import monotonic_ns
 from vidmeter.meter.errors import SensorFailed, VidmeterError
 from vidmeter.meter.marks import MarkReader
+from vidmeter.meter.order import Order
 from vidmeter.meter.run import Event
-from vidmeter.meter.service import Order, remove_marks
-from vidmeter.meter.store import RunWriter, marks_folder, remove
+from vidmeter.meter.store import RunWriter, marks_folder, remove, remove_marks
 
 START_TIMEOUT_S = 60.0
 """nvmlInit takes seconds on a box of many GPUs without the persistence daemon."""
@@ -40,8 +40,12 @@ class Ended(NamedTuple):
 class Recorder:
     """A sampler at work beside this process."""
 
+    devices: tuple[str, ...] = ()
+    absent: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
     def __init__(self, order: Order) -> None:
-        """Start it; returns when its first readings are taken. Raises what kept it from it."""
+        """Start its process; `wait` returns when it is at work."""
         self.path = Path(order.path)
         self._order = order
         self._lock = threading.Lock()
@@ -57,6 +61,9 @@ class Recorder:
             start_new_session=True,
             env=os.environ | {"VIDMETER_PARENT": str(os.getpid())},
         )
+
+    def wait(self) -> None:
+        """Return when the first readings are taken. Raises what kept the sampler from it."""
         answer = self._answer(START_TIMEOUT_S)
         if answer is None:
             raise SensorFailed(f"the sampler didn't start: {self._last_words()}")
@@ -64,9 +71,9 @@ class Recorder:
             self._process.wait()
             self._close()
             raise getattr(errors, answer["kind"], VidmeterError)(answer["error"])
-        self.devices: tuple[str, ...] = tuple(answer["ready"])
-        self.absent: tuple[tuple[str, str], ...] = tuple((a, b) for a, b in answer["absent"])
-        self.notes: tuple[str, ...] = tuple(answer["notes"])
+        self.devices = tuple(answer["ready"])
+        self.absent = tuple((a, b) for a, b in answer["absent"])
+        self.notes = tuple(answer["notes"])
 
     @property
     def alive(self) -> bool:

@@ -12,7 +12,6 @@ import signal
 import sys
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,34 +20,15 @@ from vidmeter.meter.clock import anchor, monotonic_ns
 from vidmeter.meter.environment import environment
 from vidmeter.meter.errors import VidmeterError
 from vidmeter.meter.marks import MarkReader
+from vidmeter.meter.order import Order
 from vidmeter.meter.run import Event
 from vidmeter.meter.sampler import Sampler
 from vidmeter.meter.sensors import Opened, Selection, open_sensors
-from vidmeter.meter.store import RunWriter, marks_folder, remove, start_ticks
+from vidmeter.meter.store import RunWriter, marks_folder, remove, remove_marks, start_ticks
 
 LINGER_NS = 300_000_000
 """How long a session samples on after its last window was closed."""
 PARENT_CHECK_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What the sampler is told at its start; travels as JSON.
-
-    `period_s` is the sampling period. `session` means: sample only while a window is open, and
-    leave nothing behind (the file's folder is the session's own). `marker` is what the processes
-    of the metered command carry in their environment (VIDMETER_RUN).
-    """
-
-    path: str
-    command: tuple[str, ...] = ()
-    period_s: float = 0.05
-    force: bool = False
-    session: bool = False
-    marker: str = ""
-    sensors: tuple[str, ...] = ()
-    gpus: str | None = None
-    cpu_watts: float | None = None
 
 
 class Service:
@@ -140,17 +120,6 @@ class Service:
                 path.parent.rmdir()
             except OSError:
                 pass  # the user's own folder, or one that holds something else
-
-
-def remove_marks(path: Path) -> None:
-    """Delete the folder of marks beside a run file that has taken them all in."""
-    folder = marks_folder(path)
-    for file in folder.glob("*.jsonl"):
-        file.unlink(missing_ok=True)
-    try:
-        folder.rmdir()
-    except OSError:
-        pass  # a process of the program that lives on still marks: harmless
 
 
 def say(**answer: Any) -> None:

@@ -326,6 +326,17 @@ class Tail:
         self._db.close()
 
 
+def remove_marks(path: Path) -> None:
+    """Delete the folder of marks beside a run file that has taken them all in."""
+    folder = marks_folder(path)
+    for file in folder.glob("*.jsonl"):
+        file.unlink(missing_ok=True)
+    try:
+        folder.rmdir()
+    except OSError:
+        pass  # a process of the program that lives on still marks: harmless
+
+
 def remove(path: Path) -> None:
     """Delete a run file with all that may lie beside it."""
     folder = marks_folder(path)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from vidmeter.meter.errors import NoDevice
 from vidmeter.meter.sensors.base import Sensor
+from vidmeter.meter.sensors.nvml_errors import LIBRARY_NOT_FOUND, library_found, why_no_gpu
 
 NAMES = ("nvml", "rapl", "modelled", "fake", "replay")
 
@@ -79,6 +80,9 @@ def _open(name: str, selection: Selection, environ: Mapping[str, str]) -> Sensor
     """Each import stands where it is needed: the sampler starts with every run."""
     kind, _, argument = name.partition(":")
     if kind == "nvml":
+        # The usual case without a GPU, told before pynvml is imported for nothing.
+        if not library_found():
+            raise NoDevice(why_no_gpu(LIBRARY_NOT_FOUND))
         from vidmeter.meter.sensors.nvml import NvmlSensor
 
         return NvmlSensor(selection.gpus, environ=environ)

@@ -3,11 +3,13 @@
 The one table that maps codes to words. The numbers are NVML's ABI (nvmlReturn_t in nvml.h).
 """
 
+import ctypes
 from pathlib import Path
 
 SUCCESS = 0
 NOT_FOUND = 6
 INSUFFICIENT_SIZE = 7
+LIBRARY_NOT_FOUND = 12
 NOT_OFFERED = frozenset({2, 3, 13})
 """What a reading answers at the first try that the device or its driver does not offer."""
 LOST = frozenset({15, 28})
@@ -43,6 +45,15 @@ _CONTAINER_START = (
     "start the container with the NVIDIA container toolkit, such as `docker run --gpus all`"
 )
 _CONTAINER_MARKS = (".dockerenv", "run/.containerenv", "run/secrets/kubernetes.io")
+
+
+def library_found() -> bool:
+    """Whether the driver's library can be loaded at all."""
+    try:
+        ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def words(code: int) -> str:

@@ -15,9 +15,7 @@ def grid(start_s: float, end_s: float, step_s: float) -> np.ndarray:
     return np.arange(round(start_s * S), round(end_s * S) + 1, round(step_s * S), dtype=np.int64)
 
 
-curves = st.lists(
-    st.tuples(st.integers(1, 5000), st.floats(0, 1000)), min_size=2, max_size=30
-).map(
+curves = st.lists(st.tuples(st.integers(1, 5000), st.floats(0, 1000)), min_size=2, max_size=30).map(
     lambda steps: (
         np.cumsum([gap for gap, _ in steps]).astype(np.int64) * 1_000_000,
         np.array([w for _, w in steps]),

@@ -172,9 +172,7 @@ while True:
     w.commit()
     if n == 200: print("go", flush=True)
 """
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT
-    ) as writer:
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT) as writer:
         assert writer.stdout is not None
         writer.stdout.readline()
         time.sleep(0.05)

@@ -14,7 +14,7 @@ from vidmeter.cli.run import meter_with_live_line
 from vidmeter.meter.command import Job, check_room
 from vidmeter.meter.errors import BadRun
 from vidmeter.meter.launch import end_like
-from vidmeter.meter.service import Order
+from vidmeter.meter.order import Order
 from vidmeter.meter.store import SUFFIX, RunWriter, load
 from vidmeter.meter.summarize import summarize
 from vidmeter.workloads.base import REGISTRY, load_workload, require

@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from vidmeter.cli.options import (
     UsageError,
@@ -15,10 +16,9 @@ from vidmeter.cli.options import (
 )
 from vidmeter.meter.clock import monotonic_ns
 from vidmeter.meter.command import Job, Metered, check_room, default_path, meter
-from vidmeter.meter.launch import end_like
+from vidmeter.meter.order import Order
 from vidmeter.meter.recorder import Recorder
 from vidmeter.meter.run import Work
-from vidmeter.meter.service import Order
 
 
 def prepare(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +51,7 @@ def prepare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> NoReturn:
     """Meter the command, print its numbers and end as it ended."""
     command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
     if not command:
@@ -78,20 +78,30 @@ def run(arguments: argparse.Namespace) -> int:
         say(message)
     if arguments.json or not arguments.quiet:
         _tell(metered, arguments)
+    from vidmeter.meter.launch import end_like
+
     end_like(metered.outcome)
 
 
 def meter_with_live_line(job: Job, *, quiet: bool) -> Metered:
     """Meter a job; where stderr is a terminal, a line at its foot shows watts and joules."""
-    if quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-        return meter(job, on_start=None if quiet else _announce)
+    if quiet:
+        return meter(job)
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        return meter(job, meanwhile=_load_summary, on_start=_announce)
     from vidmeter.reports.live import Live
 
     live = Live(Path(job.order.path), sys.stderr.fileno(), monotonic_ns())
     try:
-        return meter(job, on_start=_announce, on_tick=live.tick)
+        return meter(job, meanwhile=_load_summary, on_start=_announce, on_tick=live.tick)
     finally:
         live.close()
+
+
+def _load_summary() -> None:
+    """Import what the summary needs while there is nothing to do but wait for the sampler."""
+    import vidmeter.meter.summarize
+    import vidmeter.reports.terminal  # noqa: F401
 
 
 def _announce(recorder: Recorder) -> None:
