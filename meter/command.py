@@ -16,12 +16,10 @@ from vidmeter.meter.order import Order
 from vidmeter.meter.recorder import Recorder
 from vidmeter.meter.run import Event, Work
 from vidmeter.meter.store import SUFFIX, RunWriter, marks_folder
+from vidmeter.meter.tree import MARKER
 
 if TYPE_CHECKING:  # imported while the sampler starts
     from vidmeter.meter.launch import Outcome
-
-RUN_ENV = "VIDMETER_RUN"
-"""Carried by every process of a metered command, so that none of them is ever left behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +60,11 @@ def meter(
     marker = uuid.uuid4().hex
     order = replace(job.order, command=job.command, marker=marker)
     path = Path(order.path)
+    environ = os.environ | {
+        MARKER: marker,
+        MARKS_ENV: str(marks_folder(path).absolute()),
+        FILE_ENV: str(path.absolute()),
+    }
     recorder = Recorder(order)
     try:
         if meanwhile:
@@ -71,11 +74,6 @@ def meter(
         recorder.wait()
         if on_start:
             on_start(recorder)
-        environ = os.environ | {
-            RUN_ENV: marker,
-            MARKS_ENV: str(marks_folder(path).absolute()),
-            FILE_ENV: str(path.absolute()),
-        }
         started_real_ns = time.time_ns()
         recorder.put(start_ns=monotonic_ns())
         outcome = launch(job.command, environ=environ, on_tick=on_tick)
@@ -87,6 +85,8 @@ def meter(
     recorder.put(start_ns=outcome.start_ns)
     ended = recorder.stop(outcome.end_ns, outcome.exit_code)
     messages = list(ended.messages)
+    if outcome.trouble is not None:
+        messages.append(f"the live line failed: {outcome.trouble!r}")
     try:
         _add_work(job, path, started_real_ns, ended_real_ns)
     except (VidmeterError, OSError) as error:

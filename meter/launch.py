@@ -23,7 +23,7 @@ from typing import NoReturn
 from vidmeter.meter.execute import LIBC, CannotStart, Inherited, start
 from vidmeter.meter.tree import MARKER, kill_tree
 
-__all__ = ["MARKER", "CannotStart", "Outcome", "end_like", "kill_tree", "launch"]
+__all__ = ["CannotStart", "Outcome", "end_like", "launch"]
 
 GRACE_S = 2.0
 """What a process gets between SIGTERM and SIGKILL."""
@@ -43,13 +43,15 @@ _WATCHED = {Signals.SIGCHLD, Signals.SIGCONT, Signals.SIGWINCH}
 class Outcome:
     """How a command went: from just before its start until its end arrived, CLOCK_MONOTONIC in ns.
 
-    `returncode` is as in subprocess: the exit code, or -n for death by signal n.
+    `returncode` is as in subprocess: the exit code, or -n for death by signal n. `trouble` is what
+    a listener of `launch` failed with; it wasn't called again.
     """
 
     pid: int
     start_ns: int
     end_ns: int
     returncode: int
+    trouble: Exception | None = None
 
     @property
     def exit_code(self) -> int:
@@ -72,8 +74,8 @@ def launch(
     To be called in the main thread of a process without other threads. `on_start` gets the pid and
     the start in ns once the program is executing, `on_tick` is called about every `tick_s`,
     `on_resize` after the terminal changed its size; signals are blocked meanwhile, and for what
-    they start. An exception in one of them leaves the command alone and is raised after its end.
-    The pids in `spare` are never ended with the command's own. Raises `CannotStart`.
+    they start. An exception in one of them leaves the command alone and is told in the outcome. The
+    pids in `spare` are never ended with the command's own. Raises `CannotStart`.
     """
     watched = _WATCHED | {s for s in _PASSED_ON if signal.getsignal(s) is not signal.SIG_IGN}
     inherited = Inherited.take(watched)
@@ -90,9 +92,7 @@ def launch(
         while signal.sigtimedwait(watched, 0):
             pass
         inherited.give_back()
-    if child.trouble is not None:
-        raise child.trouble
-    return Outcome(pid, start_ns, end_ns, returncode)
+    return Outcome(pid, start_ns, end_ns, returncode, child.trouble)
 
 
 def end_like(outcome: Outcome) -> NoReturn:
@@ -159,7 +159,7 @@ class _Child:
                 due_s = time.monotonic() + tick_s
 
     def call(self, listener: Callable[[], None]) -> None:
-        """Tell a listener, whose failure must not cost the command its life: it is raised later."""
+        """Tell a listener, whose failure must not cost the command its life: it is told later."""
         if self.trouble is None:
             try:
                 listener()

@@ -101,7 +101,7 @@ class Service:
         """The process that started us is gone: end what it left behind, and the file."""
         end_ns = monotonic_ns()
         if self._order.marker:
-            from vidmeter.meter.launch import kill_tree
+            from vidmeter.meter.tree import kill_tree
 
             kill_tree(self._order.marker, grace_s=2.0)
         detail = "vidmeter itself was killed; its command was ended too"

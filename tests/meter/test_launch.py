@@ -133,7 +133,7 @@ class House:
     def script(self, text: str, *, check: bool = True) -> str:
         """What a program that imports `launch` prints."""
         head = f"import os, signal, sys, time, json\nNAME = {self.name!r}\n"
-        head += "from vidmeter.meter.launch import *\n"
+        head += "from vidmeter.meter.launch import *\nfrom vidmeter.meter.tree import kill_tree\n"
         head += "ENVIRON = {**os.environ, 'VIDMETER_RUN': NAME}\n"
         path = self.write("script.py", head + text)
         ran = subprocess.run(
@@ -734,10 +734,8 @@ def test_a_listener_that_fails_does_not_cost_the_command_its_life(house: House) 
     text = f"""
 def fail():
     raise OSError("the screen is gone")
-try:
-    launch(["sh", "-c", "sleep 0.3; touch {done}"], environ=ENVIRON, on_tick=fail, tick_s=0.05)
-except OSError as error:
-    print(error)
+command = ["sh", "-c", "sleep 0.3; touch {done}"]
+print(launch(command, environ=ENVIRON, on_tick=fail, tick_s=0.05).trouble)
 """
     assert house.script(text) == "the screen is gone\n"
     assert done.exists()

@@ -99,7 +99,12 @@ def meter_with_live_line(job: Job, *, quiet: bool) -> Metered:
 
 
 def _load_summary() -> None:
-    """Import what the summary needs while there is nothing to do but wait for the sampler."""
+    """Import what the summary needs while there is nothing to do but wait for the sampler.
+
+    numpy's linear algebra starts a thread for each core when it is imported, unless it is told not
+    to. `launch` wants a process of one thread: a signal that reached another would end us.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     import vidmeter.meter.summarize
     import vidmeter.reports.terminal  # noqa: F401
 
