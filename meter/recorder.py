@@ -40,7 +40,8 @@ class Ended(NamedTuple):
 class Recorder:
     """A sampler at work beside this process."""
 
-    devices: tuple[str, ...] = ()
+    devices: tuple[tuple[str, str], ...] = ()
+    """Name and provenance of each device, once `wait` has returned."""
     absent: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -71,7 +72,7 @@ class Recorder:
             self._process.wait()
             self._close()
             raise getattr(errors, answer["kind"], VidmeterError)(answer["error"])
-        self.devices = tuple(answer["ready"])
+        self.devices = tuple((name, provenance) for name, provenance in answer["ready"])
         self.absent = tuple((a, b) for a, b in answer["absent"])
         self.notes = tuple(answer["notes"])
 

@@ -75,23 +75,26 @@ class RunWriter:
         self._rows: list[tuple[str, tuple[Any, ...]]] = []
 
     @classmethod
-    def create(cls, path: Path, *, force: bool = False) -> "RunWriter":
-        """Start a new file; `BadRun` if it exists (without `force`) or can't be written."""
+    def create(cls, path: Path, facts: Mapping[str, Any], *, force: bool = False) -> "RunWriter":
+        """Start a new file with the first facts of its run.
+
+        `BadRun` if it exists (without `force`) or can't be written.
+        """
         if path.exists() and not force:
             raise BadRun(f"{path} exists: choose another --output, or add --force to overwrite it")
+        # Made under another name: whoever finds the file finds a run.
+        made = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            if path.exists():
-                remove(path)
-            connection = _open(path)
-            # Before the log is switched on: a reader knows the file by its first bytes.
-            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version={FORMAT_VERSION}")
-            connection.executescript(_SCHEMA)
-            _log_ahead(connection)
+            made.unlink(missing_ok=True)
+            _make(made, facts)
+            remove(path)
+            made.rename(path)
+            return cls.reopen(path)
         except (OSError, sqlite3.Error) as error:
+            if made.exists():
+                made.unlink()
             raise BadRun(f"can't write the run file {path}: {error}; use --output") from error
-        return cls(connection, path)
 
     @classmethod
     def reopen(cls, path: Path) -> "RunWriter":
@@ -181,16 +184,15 @@ class RunWriter:
         return True
 
     def finish(self) -> bool:
-        """Commit and leave one plain file; False when something could not be written."""
+        """Commit and leave one plain file; False when samples could not be written."""
         committed = self.commit()
         if not committed:
             self.lost_samples += self._pending_count
         try:
             self._db.execute("PRAGMA journal_mode=DELETE")
         except sqlite3.OperationalError:
-            # A reader holds the log open, or the disk is full: the pair of files is a whole run
-            # all the same, and the next one to open it merges them.
-            committed = False
+            # A reader holds the log open: both files together are the whole run all the same.
+            pass
         self._db.close()
         return committed
 
@@ -240,18 +242,18 @@ def load(path: Path | str, *, window: tuple[int, int] | None = None) -> Run:
 
 def save(run: Run, path: Path, *, force: bool = False) -> None:
     """Write a run to a file of its own; `BadRun` if it exists (without `force`) or can't be."""
-    writer = RunWriter.create(path, force=force)
-    writer.put(
-        id=run.id,
-        command=list(run.command),
-        start_ns=run.start_ns,
-        end_ns=run.end_ns,
-        exit_code=run.exit_code,
-        period_ns=run.period_ns,
-        started_real_ns=run.anchors[0].to_real(run.start_ns) if run.anchors else None,
-        environment=dict(run.environment),
-        workload=run.workload,
-    )
+    facts = {
+        "id": run.id,
+        "command": run.command,
+        "start_ns": run.start_ns,
+        "end_ns": run.end_ns,
+        "exit_code": run.exit_code,
+        "period_ns": run.period_ns,
+        "started_real_ns": run.anchors[0].to_real(run.start_ns) if run.anchors else None,
+        "environment": dict(run.environment),
+        "workload": run.workload,
+    }
+    writer = RunWriter.create(path, facts, force=force)
     for device in run.devices:
         writer.add_device(device)
     for phase in run.phases:
@@ -350,6 +352,18 @@ def remove(path: Path) -> None:
 
 def _open(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, isolation_level=None, timeout=5, check_same_thread=False)
+
+
+def _make(path: Path, facts: Mapping[str, Any]) -> None:
+    connection = _open(path)
+    try:
+        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version={FORMAT_VERSION}")
+        connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+        rows = [(key, json.dumps(value)) for key, value in facts.items()]
+        connection.executemany("INSERT INTO run VALUES (?, ?)", rows)
+    finally:
+        connection.close()
 
 
 def _log_ahead(connection: sqlite3.Connection) -> None:

@@ -92,6 +92,8 @@ def _answer(summary: Summary, bold: str) -> list[str]:
         lines.append(f"  {text if lines else bold.format(text)}, {wh}{interval}{mark}")
     elif total.covered_j:
         lines.append(f"  energy incomplete: {joules(total.covered_j)} were seen{mark}")
+    elif summary.devices:
+        lines.append("  energy unknown: too few readings in so short a time")
     else:
         lines.append("  energy unknown: nothing could be measured")
     for phase in summary.phases:
