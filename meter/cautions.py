@@ -12,7 +12,15 @@ DISTRUST = 0.05
 LATE_SHARE = 0.05
 """More late ticks than this are worth a word; the readings taken are right all the same."""
 
-_OF_THE_WHOLE = {"absent", "note", "output", "bad_marks", "sampler_died", "abandoned"}
+_OF_THE_WHOLE = {
+    "absent",
+    "note",
+    "output",
+    "bad_marks",
+    "sampler_died",
+    "abandoned",
+    "lost_samples",
+}
 """Events that concern a run whenever they were noted."""
 
 _REMEDIES = {

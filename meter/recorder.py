@@ -108,9 +108,9 @@ class Recorder:
                     return self._rescue(end_ns, exit_code)
             finally:
                 self._close()
-        if answer["done"]:
-            return Ended(True, ())
         lost = answer["lost_samples"]
+        if answer["done"] and not lost:
+            return Ended(True, ())
         return Ended(False, (f"{lost} samples were lost: {self.path} could not be written",))
 
     def discard(self) -> None:
