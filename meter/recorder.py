@@ -14,7 +14,7 @@ from typing import IO, Any, NamedTuple
 import vidmeter
 from vidmeter.meter import errors
 from vidmeter.meter.clock import monotonic_ns
-from vidmeter.meter.errors import SensorFailed, VidmeterError
+from vidmeter.meter.errors import NoDevice, SensorFailed, VidmeterError
 from vidmeter.meter.marks import MarkReader
 from vidmeter.meter.order import Order
 from vidmeter.meter.run import Event
@@ -46,7 +46,11 @@ class Recorder:
     notes: tuple[str, ...] = ()
 
     def __init__(self, order: Order) -> None:
-        """Start its process; `wait` returns when it is at work."""
+        """Start its process; `wait` returns when it is at work. Raises NoDevice but on Linux."""
+        if sys.platform != "linux":
+            raise NoDevice(
+                f"vidmeter measures on Linux; on {sys.platform} it reads and reports runs only"
+            )
         self.path = Path(order.path)
         self._order = order
         self._lock = threading.Lock()
