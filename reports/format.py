@@ -1,6 +1,10 @@
 """Numbers for people: units, digits, lengths of time."""
 
+from collections.abc import Callable
+
 NONE = "–"
+Format = Callable[[float | None], str]
+"""A number in SI units as text; None is a dash."""
 
 
 def joules(value: float | None) -> str:
