@@ -49,6 +49,7 @@ class Row(NamedTuple):
     gaps: tuple[Box, ...]
     ticks: tuple[Tick, ...]
     top_w: float
+    source: str | None
     description: str
 
 
@@ -146,6 +147,7 @@ def _row(summary: Summary, e: DeviceEnergy, lines: Mapping[str, list[Line]]) -> 
         gaps=gaps,
         ticks=ticks,
         top_w=top_w,
+        source=e.source,
         description=description,
     )
 

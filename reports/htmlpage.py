@@ -30,15 +30,17 @@ def render(run: Run, summary: Summary) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("joules", "watts", "watt_hours", "seconds", "percent", "digits"):
+    for name in ("joules", "watts", "watt_hours", "seconds", "percent", "share", "digits"):
         environment.filters[name] = _unbroken(name)
     environment.filters["sentence"] = page.sentence
     script = (_TEMPLATES / "report.js").read_text()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     phases = page.phase_rows(summary)
+    drawn = chart(run, summary)
     return environment.get_template("report.html").render(
         s=summary,
-        chart=chart(run, summary),
+        chart=drawn,
+        gap_legend=page.gap_legend(drawn),
         width=WIDTH,
         height=HEIGHT,
         title=page.title(summary),
@@ -46,6 +48,7 @@ def render(run: Run, summary: Summary) -> str:
         marks=page.marks(summary),
         answer=page.answer(summary),
         trust=page.trust(summary),
+        cautions=page.cautions(summary),
         weights=page.weights(summary.environment),
         phases=phases,
         show_units=any(row.units for row in phases),

@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from vidmeter.meter.device import Provenance
-from vidmeter.meter.summary import DeviceEnergy, PerUnit, PhaseSummary, Summary
+from vidmeter.meter.sample import Quantity
+from vidmeter.meter.sources import NAMES
+from vidmeter.meter.summary import Caution, DeviceEnergy, PerUnit, PhaseSummary, Summary
 from vidmeter.meter.windows import merged
-from vidmeter.reports.chart import tones_of
+from vidmeter.reports.chart import Chart, tones_of
 from vidmeter.reports.format import digits, percent
 from vidmeter.reports.terminal import unit_name
 
@@ -124,7 +126,7 @@ def trust(summary: Summary) -> str:
     names = sorted({e.source for e in parts if e.source})
     if names:
         words.append(f"from {' and '.join(names)}")
-    words.append(f"{percent(total.coverage)} of the time was seen")
+    words.append(f"{percent(total.coverage)} of the time is covered")
     opinions = [e for e in parts if e.disagreement is not None]
     if opinions:
         worst = max(opinions, key=lambda e: abs(e.disagreement or 0.0))
@@ -135,6 +137,20 @@ def trust(summary: Summary) -> str:
     else:
         words.append("no second source to compare with")
     return sentence("; ".join(words))
+
+
+def cautions(summary: Summary) -> list[Caution]:
+    """The doubts; that all is simulated stands above everything already."""
+    return [caution for caution in summary.cautions if caution.kind != "simulated"]
+
+
+def gap_legend(chart: Chart) -> str:
+    """What the hatching means; empty where there is none."""
+    sources = {row.source for row in chart.rows if row.gaps}
+    if not sources:
+        return ""
+    counted = "; the energy counter counts on" if NAMES[Quantity.ENERGY] in sources else ""
+    return f"hatched: power was not read there{counted}"
 
 
 def sentence(text: str) -> str:
