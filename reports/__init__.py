@@ -5,3 +5,7 @@ Every report is a pure function of runs and their summaries: `terminal`, `jsonfi
 holds the numbers for people, `thin` and `chart` what is drawn of a curve. `files` is the one place
 that writes a file.
 """
+
+from vidmeter.reports.files import check_writable, write
+
+__all__ = ["check_writable", "write"]

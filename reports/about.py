@@ -54,7 +54,7 @@ def files(run: Run, summary: Summary) -> list[Work]:
 
 def machine_facts(summary: Summary) -> list[tuple[str, Facts]]:
     """The machine, what else the run's environment tells, and each device; a heading for each."""
-    known = summary.environment
+    known = {**summary.environment, "workload": summary.workload}
     groups = [
         ("The machine", list(_flat({k: v for k, v in known.items() if not _is_group(v)}))),
         *((sentence(_words(k))[:-1], list(_flat(v))) for k, v in known.items() if _is_group(v)),

@@ -91,7 +91,7 @@ def _head(run: Run, summary: Summary) -> Row:
         "started": _iso(summary.started_real_ns),
         "command": shlex.join(summary.command),
         "exit_code": summary.exit_code,
-        "weights": weights(summary.environment),
+        "weights": weights(summary),
         "cautions": ";".join(kinds),
     }
 

@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import repeat
@@ -28,12 +29,18 @@ FORMATS = ("csv", "json", "parquet")
 _PIECE = 65_536
 
 
-def export(run: Run, path: Path, *, form: str | None = None, force: bool = False) -> None:
-    """Write the readings to a file, in `form` or in what its suffix says.
+def export(run: Run, path: Path | None, *, form: str | None = None, force: bool = False) -> None:
+    """Write the readings to a file, in `form` or in what its suffix says; without one, to stdout.
 
     Raises `BadRun` for an unknown form, a file that exists (without `force`) or can't be written,
-    and for Parquet without pyarrow.
+    and for Parquet without pyarrow or without a file.
     """
+    if path is None:
+        if form == "parquet":
+            raise BadRun("Parquet needs a file to go to: name it with --output")
+        write(run, form or "csv", sys.stdout.buffer)
+        sys.stdout.flush()
+        return
     form = form or path.suffix.removeprefix(".").lower()
     _check(form)
     with opened(path, force=force) as out:
@@ -138,6 +145,7 @@ def facts(run: Run) -> dict[str, Any]:
         "exit_code": run.exit_code,
         "period_ns": run.period_ns,
         "environment": dict(run.environment),
+        "workload": None if run.workload is None else dict(run.workload),
         "devices": [asdict(device) | {"facts": dict(device.facts)} for device in run.devices],
         "phases": [asdict(phase) for phase in run.phases],
         "work": [asdict(work) for work in run.work],

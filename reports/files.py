@@ -13,10 +13,14 @@ from typing import BinaryIO
 from vidmeter.meter.errors import BadRun
 
 
-def write(text: str, path: Path, *, force: bool = False) -> None:
-    """Write a report; `BadRun` if the file exists (without `force`) or can't be written."""
+def write(text: str, path: Path, *, force: bool = False) -> Path:
+    """Write a report and return its path.
+
+    Raises `BadRun` if the file exists (without `force`) or can't be written.
+    """
     with opened(path, force=force) as file:
         file.write(text.encode())
+    return path
 
 
 def check_writable(path: Path, *, force: bool = False) -> None:

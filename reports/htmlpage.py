@@ -49,7 +49,7 @@ def render(run: Run, summary: Summary) -> str:
         answer=page.answer(summary),
         trust=page.trust(summary),
         cautions=page.cautions(summary),
-        weights=page.weights(summary.environment),
+        weights=page.weights(summary),
         phases=phases,
         show_units=any(row.units for row in phases),
         outside=page.outside(summary),

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from vidmeter.meter.device import Provenance
 from vidmeter.meter.sample import Quantity
@@ -74,11 +74,10 @@ def started(summary: Summary) -> str | None:
     return at.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def weights(environment: Mapping[str, Any]) -> str | None:
+def weights(summary: Summary) -> str | None:
     """Which weights a reference workload had, such as `random`; None for other programs."""
-    workload = environment.get("workload")
-    inner = workload.get("weights") if isinstance(workload, Mapping) else None
-    found = environment.get("weights", inner)
+    facts = (summary.workload or {}).get("facts")
+    found = facts.get("weights") if isinstance(facts, Mapping) else None
     return found if isinstance(found, str) else None
 
 
@@ -149,7 +148,7 @@ def gap_legend(chart: Chart) -> str:
     sources = {row.source for row in chart.rows if row.gaps}
     if not sources:
         return ""
-    counted = "; the energy counter counts on" if NAMES[Quantity.ENERGY] in sources else ""
+    counted = "; the energy counter counts on" if sources == {NAMES[Quantity.ENERGY]} else ""
     return f"hatched: power was not read there{counted}"
 
 

@@ -108,8 +108,8 @@ def full():
             "memory_b": 64e9,
             "container": None,
             "variables": {"CUDA_VISIBLE_DEVICES": "0,1"},
-            "workload": {"weights": "random"},
         },
+        workload={"name": "tiny", "facts": {"weights": "random"}},
     )
 
 

@@ -65,6 +65,7 @@ def test_json_holds_the_whole_run(run, tmp_path):
     assert document["schema"] == "vidmeter-run/1"
     assert document["command"] == list(run.command)
     assert document["environment"] == run.environment
+    assert document["workload"] == run.workload
     assert [p["id"] for p in document["phases"]] == [p.id for p in run.phases]
     assert document["phases"][1]["end_ns"] is None
     assert document["work"][0]["path"] == "/tmp/<b>.mp4"
@@ -125,6 +126,16 @@ def test_an_unknown_form_is_refused_before_anything_is_written(run, tmp_path, na
     with pytest.raises(BadRun, match=r"use \.csv, \.json or \.parquet"):
         exports.export(run, tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_file_the_readings_go_to_stdout(run, capfdbinary):
+    for form in (None, "csv", "json"):
+        exports.export(run, None, form=form)
+        expected = io.BytesIO()
+        exports.write(run, form or "csv", expected)
+        assert capfdbinary.readouterr().out == expected.getvalue()
+    with pytest.raises(BadRun, match="needs a file"):
+        exports.export(run, None, form="parquet")
 
 
 def test_without_pyarrow_one_line_says_what_to_install():

@@ -185,6 +185,11 @@ def test_a_gap_parts_the_line(full):
     assert gap.width == pytest.approx(100 * 0.625 / 16, abs=0.001)
 
 
+def test_the_hatching_is_explained_where_there_is_some(exact, full):
+    assert page_of(exact).words("figcaption") == []
+    assert page_of(full).words("figcaption") == ["hatched: power was not read there"]
+
+
 def test_the_peak_is_drawn_at_its_height_and_time(full):
     row = chart(full, summarize(full)).rows[0]
     x, y = walk(row.line)
