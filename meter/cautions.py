@@ -128,8 +128,8 @@ def _provenance(energies: Sequence[DeviceEnergy]) -> Iterable[Caution]:
             facts = e.device.facts
             yield Caution(
                 "modelled",
-                f"{e.device.name}: modelled, not measured: busy time × {facts['rating']}"
-                f" ({facts['rating_source']})",
+                f"{e.device.name}: modelled, not measured, as busy time × rating;"
+                f" {facts['rating']} ({facts['rating_source']})",
                 "state the processor's watts at full load with --cpu-watts",
             )
     if energies and not any(e.device.kind is Kind.GPU for e in energies):

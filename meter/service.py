@@ -29,6 +29,11 @@ from vidmeter.meter.store import RunWriter, marks_folder, remove, remove_marks, 
 LINGER_NS = 300_000_000
 """How long a session samples on after its last window was closed."""
 PARENT_CHECK_S = 1.0
+_MISSED = {
+    "nvml": "no GPU is measured",
+    "rapl": "no energy of CPU and DRAM is measured",
+    "modelled": "no energy of the CPU is modelled",
+}
 
 
 class Service:
@@ -153,7 +158,8 @@ def begin(order: Order, opened: Opened, environ: Mapping[str, str]) -> Sampler:
             writer.add_device(device)
     sampler = Sampler(opened.sensors, writer, marks, period_ns=facts["period_ns"])
     for absent in opened.absent:
-        writer.add_event(Event("absent", now, now, f"{absent.sensor}: {absent.reason}"))
+        what = _MISSED.get(absent.sensor, f"{absent.sensor} is not used")
+        writer.add_event(Event("absent", now, now, f"{what}: {absent.reason}"))
     for note in opened.notes:
         writer.add_event(Event("note", now, now, note))
     sampler.tick()

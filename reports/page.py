@@ -91,8 +91,13 @@ def marks(summary: Summary) -> list[tuple[str, str]]:
 
 def answer(summary: Summary) -> list[Figure]:
     """The figures that the run was made for, the first one the most wanted."""
-    found = [_figure(name, unit) for name, unit in summary.per_unit.items()]
+    answering = summary.answering
+    found = [_figure(name, unit) for name, unit in answering.per_unit.items()]
     figures = [figure for figure in found if figure is not None]
+    if answering is not summary:
+        whole_run = _figure("j_per_video_second", summary.per_unit["j_per_video_second"])
+        if whole_run is not None:
+            figures.append(whole_run._replace(unit=f"{whole_run.unit}, with loading and all"))
     total = summary.total
     whole = PerUnit(total.energy_j, total.low_j, total.high_j)
     joules, kilo = ("kJ", 1e3) if (total.covered_j or 0.0) >= 1e4 else ("J", 1.0)
@@ -121,7 +126,7 @@ def trust(summary: Summary) -> str:
         if abs(below + above) < 0.002:
             words.append(f"±{above * 100:.2g} % (95 % interval, sensor error included)")
         else:
-            words.append(f"−{-below * 100:.2g} % to +{above * 100:.2g} % (95 % interval)")
+            words.append(f"−{-below * 100:.0f} % to +{above * 100:.0f} % (95 % interval)")
     names = sorted({e.source for e in parts if e.source})
     if names:
         words.append(f"from {' and '.join(names)}")
