@@ -88,7 +88,7 @@ static int64_t real_offset_ns; /* wall clock minus CLOCK_MONOTONIC */
 static int at_gpu(const char *key, const char *rest, struct gpu *g)
 {
     char word[TEXT];
-    double a, b = 0, c = 0;
+    double a = 0, b = 0, c = 0;
     int n = sscanf(rest, "%lf %lf %lf", &a, &b, &c);
     int kind = -1;
 
@@ -603,5 +603,319 @@ API int nvmlDeviceGetIndex(nvmlDevice_t device, unsigned *out)
 {
     BEGIN(device);
     *out = (unsigned)(device->mig ? device - device->gpu->instances : device->gpu->index);
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetPciInfo_v3(nvmlDevice_t device, nvmlPciInfo_t *out)
+{
+    BEGIN_CARD(device);
+    const char *pci = device->gpu->pci;
+    memset(out, 0, sizeof *out);
+    strcpy(out->busId, pci);
+    /* The older form has four digits of the domain. */
+    snprintf(out->busIdLegacy, sizeof out->busIdLegacy, "%.15s", strlen(pci) > 4 ? pci + 4 : pci);
+    sscanf(pci, "%x:%x:%x", &out->domain, &out->bus, &out->device);
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetVbiosVersion(nvmlDevice_t device, char *out, unsigned length)
+{
+    BEGIN_CARD(device);
+    return text(device->gpu->vbios, out, length);
+}
+
+/* Power and energy */
+
+static int power(struct device *device, int kind, int64_t age, unsigned *out, int64_t *at)
+{
+    if (device->mig || !device->gpu->readings[kind].refresh_ns)
+        return NOT_SUPPORTED;
+    *out = reading_mw(device->gpu, kind, age, at);
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetPowerUsage(nvmlDevice_t device, unsigned *out)
+{
+    int64_t at;
+    BEGIN(device);
+    return power(device, USAGE, age_ns(device->gpu), out, &at);
+}
+
+API int nvmlDeviceGetTotalEnergyConsumption(nvmlDevice_t device, unsigned long long *out)
+{
+    int64_t at;
+    BEGIN_CARD(device);
+    if (!device->gpu->tick_ns)
+        return NOT_SUPPORTED;
+    *out = counter_mj(device->gpu, age_ns(device->gpu), &at);
+    return SUCCESS;
+}
+
+static int fill(struct device *device, int64_t age, nvmlFieldValue_t *field, int64_t *at)
+{
+    struct gpu *g = device->gpu;
+    switch (field->fieldId) {
+    case FIELD_INSTANT:
+    case FIELD_AVERAGE:
+        if (field->scopeId)
+            return NOT_SUPPORTED;
+        field->valueType = VALUE_UNSIGNED_INT;
+        return power(device, field->fieldId == FIELD_INSTANT ? INSTANT : AVERAGE, age,
+                     &field->value.uiVal, at);
+    case FIELD_TOTAL_ENERGY:
+    case FIELD_ENERGY:
+        if (device->mig || !g->tick_ns || field->scopeId)
+            return NOT_SUPPORTED;
+        field->valueType = VALUE_UNSIGNED_LONG_LONG;
+        field->value.ullVal = counter_mj(g, age, at);
+        return SUCCESS;
+    default:
+        return NOT_SUPPORTED;
+    }
+}
+
+API int nvmlDeviceGetFieldValues(nvmlDevice_t device, int count, nvmlFieldValue_t *fields)
+{
+    int64_t began = monotonic_ns();
+    BEGIN(device);
+    if (count < 1 || !fields)
+        return INVALID_ARGUMENT;
+    struct gpu *g = device->gpu;
+    int64_t age = age_ns(g);
+    for (int i = 0; i < count; i++) {
+        char name[TEXT];
+        int64_t at = age;
+        memset(&fields[i].value, 0, sizeof fields[i].value);
+        snprintf(name, sizeof name, "field:%u", fields[i].fieldId);
+        int code = SUCCESS;
+        for (int j = 0; j < g->answer_count; j++)
+            if (!strcmp(g->answers[j].name, name))
+                code = g->answers[j].code;
+        fields[i].nvmlReturn = (unsigned)(code ? code : fill(device, age, &fields[i], &at));
+        fields[i].timestamp = g->stamps == STAMP_ZERO ? 0
+                              : g->stamps == STAMP_QUERY ? stamp_us(g, age)
+                                                         : stamp_us(g, at);
+        fields[i].latencyUsec = (monotonic_ns() - began) / 1000;
+    }
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetSamples(nvmlDevice_t device, int type, unsigned long long last_seen_us,
+                             int *value_type, unsigned *count, nvmlSample_t *samples)
+{
+    BEGIN_CARD(device);
+    struct gpu *g = device->gpu;
+    if (type != TOTAL_POWER_SAMPLES || !g->ring_ns)
+        return NOT_SUPPORTED;
+    if (!value_type || !count)
+        return INVALID_ARGUMENT;
+    *value_type = VALUE_UNSIGNED_INT;
+    if (!samples) {
+        *count = (unsigned)g->ring_depth;
+        return SUCCESS;
+    }
+    int64_t age = age_ns(g), newest = floor_to(age, g->ring_ns);
+    int64_t at = newest - (g->ring_depth - 1) * g->ring_ns;
+    unsigned news = 0;
+    while (at <= newest && stamp_us(g, at) <= (long long)last_seen_us)
+        at += g->ring_ns;
+    if (at > newest)
+        return NOT_FOUND;
+    if ((newest - at) / g->ring_ns + 1 > *count)
+        return INSUFFICIENT_SIZE;
+    double now_s = age / 1e9;
+    int zero = now_s >= g->zero_from_s && now_s < g->zero_to_s;
+    for (; at <= newest; at += g->ring_ns, news++) {
+        memset(&samples[news], 0, sizeof samples[news]);
+        samples[news].timeStamp = (unsigned long long)stamp_us(g, at);
+        samples[news].sampleValue.uiVal = zero ? 0 : mean_mw(g, at, g->ring_window_ns);
+    }
+    *count = news;
+    return SUCCESS;
+}
+
+/* State and properties */
+
+API int nvmlDeviceGetTemperature(nvmlDevice_t device, int sensor, unsigned *out)
+{
+    BEGIN_CARD(device);
+    *out = device->gpu->temperature;
+    return sensor ? NOT_SUPPORTED : SUCCESS;
+}
+
+API int nvmlDeviceGetTemperatureV(nvmlDevice_t device, nvmlTemperature_t *out)
+{
+    BEGIN_CARD(device);
+    out->temperature = (int)device->gpu->temperature;
+    return out->sensorType ? NOT_SUPPORTED : SUCCESS;
+}
+
+/* NVML's clocks: 0 graphics, 1 SM, 2 memory, 3 video. */
+static int clock_of(int type, unsigned sm, unsigned memory, unsigned *out)
+{
+    if (type < 0 || type > 2)
+        return NOT_SUPPORTED;
+    *out = type == 2 ? memory : sm;
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetClockInfo(nvmlDevice_t device, int type, unsigned *out)
+{
+    BEGIN_CARD(device);
+    return clock_of(type, device->gpu->sm_clock, device->gpu->memory_clock, out);
+}
+
+API int nvmlDeviceGetMaxClockInfo(nvmlDevice_t device, int type, unsigned *out)
+{
+    BEGIN_CARD(device);
+    return clock_of(type, device->gpu->max_sm_clock, device->gpu->max_memory_clock, out);
+}
+
+API int nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtilization_t *out)
+{
+    BEGIN_CARD(device);
+    out->gpu = device->gpu->utilization;
+    out->memory = device->gpu->memory_utilization;
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t *out)
+{
+    BEGIN(device);
+    out->total = device->gpu->memory_total;
+    out->used = device->gpu->memory_used;
+    out->free = out->total - out->used;
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t device, nvmlMemory_v2_t *out)
+{
+    BEGIN(device);
+    out->total = device->gpu->memory_total;
+    out->used = device->gpu->memory_used;
+    out->reserved = 0;
+    out->free = out->total - out->used;
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetEnforcedPowerLimit(nvmlDevice_t device, unsigned *out)
+{
+    BEGIN_CARD(device);
+    *out = device->gpu->limit_mw;
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetPowerManagementLimit(nvmlDevice_t device, unsigned *out)
+{
+    BEGIN_CARD(device);
+    *out = device->gpu->limit_mw;
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetPowerManagementDefaultLimit(nvmlDevice_t device, unsigned *out)
+{
+    BEGIN_CARD(device);
+    *out = device->gpu->default_limit_mw;
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetCurrentClocksEventReasons(nvmlDevice_t device, unsigned long long *out)
+{
+    BEGIN_CARD(device);
+    *out = device->gpu->clock_reasons;
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetCurrentClocksThrottleReasons(nvmlDevice_t device, unsigned long long *out)
+{
+    BEGIN_CARD(device);
+    *out = device->gpu->clock_reasons;
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetNumGpuCores(nvmlDevice_t device, unsigned *out)
+{
+    BEGIN_CARD(device);
+    *out = device->gpu->cores;
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetArchitecture(nvmlDevice_t device, unsigned *out)
+{
+    BEGIN(device);
+    *out = device->gpu->architecture;
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetCudaComputeCapability(nvmlDevice_t device, int *major, int *minor)
+{
+    BEGIN(device);
+    *major = device->gpu->capability_major;
+    *minor = device->gpu->capability_minor;
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetPersistenceMode(nvmlDevice_t device, int *out)
+{
+    BEGIN_CARD(device);
+    *out = (int)device->gpu->persistence;
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetEccMode(nvmlDevice_t device, int *current, int *pending)
+{
+    BEGIN_CARD(device);
+    if (device->gpu->ecc < 0)
+        return NOT_SUPPORTED;
+    *current = *pending = device->gpu->ecc;
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsigned *count, void *out)
+{
+    (void)out;
+    BEGIN(device);
+    *count = 0;
+    return SUCCESS;
+}
+
+/* Instances of a card */
+
+API int nvmlDeviceGetMigMode(nvmlDevice_t device, unsigned *current, unsigned *pending)
+{
+    BEGIN_CARD(device);
+    *current = *pending = (unsigned)device->gpu->mig_enabled;
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetMaxMigDeviceCount(nvmlDevice_t device, unsigned *out)
+{
+    BEGIN_CARD(device);
+    *out = device->gpu->mig_enabled ? MAX_MIG : 0;
+    return SUCCESS;
+}
+
+API int nvmlDeviceIsMigDeviceHandle(nvmlDevice_t device, unsigned *out)
+{
+    BEGIN(device);
+    *out = (unsigned)device->mig;
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetMigDeviceHandleByIndex(nvmlDevice_t device, unsigned index, nvmlDevice_t *out)
+{
+    BEGIN_CARD(device);
+    if (index >= (unsigned)device->gpu->mig_count)
+        return NOT_FOUND;
+    *out = &device->gpu->instances[index];
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetDeviceHandleFromMigDeviceHandle(nvmlDevice_t device, nvmlDevice_t *out)
+{
+    BEGIN(device);
+    if (!device->mig)
+        return INVALID_ARGUMENT;
+    *out = &device->gpu->card;
     return SUCCESS;
 }
