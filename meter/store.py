@@ -321,7 +321,10 @@ class Tail:
         self._last = rows[-1][0]
         if any(row[1] not in self._series for row in rows):
             self._series = _series(self._db)
-        return [(self._series[key], _trace([t], [v])) for _, key, t, v in rows]
+        return [
+            (self._series[key], _from_little(Trace(array("q", t), array("d", value))))
+            for _, key, t, value in rows
+        ]
 
     def close(self) -> None:
         """Let go of the file."""
@@ -467,28 +470,27 @@ def _traces(db: sqlite3.Connection, window: tuple[int, int] | None) -> dict[Seri
     series = _series(db)
     margin = 5_000_000_000  # wide enough for the slowest series and for edges
     start, end = window or (margin, 2**63 - 1 - margin)
-    parts: dict[int, tuple[list[bytes], list[bytes]]] = {}
+    traces: dict[int, Trace] = {}
     rows = db.execute(
         "SELECT series, t_ns, value FROM block WHERE last_ns >= ? AND first_ns <= ? ORDER BY id",
         (start - margin, end + margin),
     )
     for key, t, value in rows:
-        part = parts.get(key)
-        if part is None:
-            part = parts[key] = ([], [])
-        part[0].append(t)
-        part[1].append(value)
-    return {series[key]: _trace(*parts[key]) for key in sorted(parts)}
+        trace = traces.get(key)
+        if trace is None:
+            trace = traces[key] = Trace(array("q"), array("d"))
+        trace.t_ns.frombytes(t)
+        trace.value.frombytes(value)
+    for trace in traces.values():
+        _from_little(trace)
+    return {series[key]: traces[key] for key in sorted(traces)}
 
 
-def _trace(t_parts: list[bytes], value_parts: list[bytes]) -> Trace:
-    t, value = array("q"), array("d")
-    t.frombytes(b"".join(t_parts))
-    value.frombytes(b"".join(value_parts))
+def _from_little(trace: Trace) -> Trace:
     if sys.byteorder == "big":
-        t.byteswap()
-        value.byteswap()
-    return Trace(t, value)
+        trace.t_ns.byteswap()
+        trace.value.byteswap()
+    return trace
 
 
 def _little(numbers: "array[int] | array[float]") -> bytes:
