@@ -21,7 +21,7 @@ def driver_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(compiler, tmp_path_factory.mktemp("driver"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def simulated_driver(
     driver_library: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[Driver], dict[str, str]]:
