@@ -504,14 +504,7 @@ def runs(simulated_driver: Simulated, tmp_path_factory: pytest.TempPathFactory) 
     return {name: (gpu, *summary_of(p, folder)) for name, gpu, p, folder in started}
 
 
-BEHIND = pytest.mark.xfail(
-    reason="the last readings of a 1 s mean, which stand for half a second before, aren't awaited"
-)
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=BEHIND) if n == "average only" else n for n in SORTS]
-)
+@pytest.mark.parametrize("name", SORTS)
 def test_the_energy_of_a_run_is_the_true_one(runs: Runs, name: str) -> None:
     gpu, summary, said = runs[name]
     total, (device,) = summary["total"], gpus_of(summary)
