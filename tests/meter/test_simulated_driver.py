@@ -477,9 +477,9 @@ SORTS = {
             ring=Ring(20, 120),
         ),
         "driver's power samples",
-        0.001,
+        0.003,
     ),
-    "ring only": Sort(only(WAVES, ring=Ring(20, 120)), "driver's power samples", 0.001),
+    "ring only": Sort(only(WAVES, ring=Ring(20, 120)), "driver's power samples", 0.003),
     "stamped instant": Sort(only(WAVES, instant=Reading(100, 100)), "instant power"),
     "counter only": Sort(only(WAVES, counter=Counter(100)), "energy counter"),
     "usage only": Sort(only(SETTLED, usage=Reading(100, 100)), "power reading"),
@@ -528,7 +528,7 @@ def test_a_counter_that_knows_no_load_is_not_taken_for_the_truth(
     summary, _ = metered(simulated_driver(Driver([gpu])), tmp_path, 3)
 
     (device,) = gpus_of(summary)
-    assert device["energy_j"] == pytest.approx(true_j(gpu, summary), rel=0.002)
+    assert device["energy_j"] == pytest.approx(true_j(gpu, summary), rel=0.005)
     assert device["second_source"] == "energy counter"
     assert device["second_j"] == pytest.approx(339 * summary["window"]["duration_s"], rel=0.001)
     assert "not_trusted" in {c["kind"] for c in summary["cautions"]}
@@ -571,7 +571,7 @@ def test_a_lost_gpu_has_no_energy_and_the_other_has(
     summary, said = metered(simulated_driver(Driver([stays, goes])), tmp_path, 3)
 
     kept, gone = gpus_of(summary)
-    assert kept["energy_j"] == pytest.approx(true_j(stays, summary), rel=0.002)
+    assert kept["energy_j"] == pytest.approx(true_j(stays, summary), rel=0.005)
     assert gone["energy_j"] is None
     seen_s = goes.epoch_ns / S + 2.5 - summary["window"]["start_ns"] / S
     assert gone["covered_j"] == pytest.approx(200 * seen_s, abs=200 * 0.4)
