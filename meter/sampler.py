@@ -176,5 +176,4 @@ class Sampler:
         self._next_anchor_ns = now + ANCHOR_NS
 
     def _note(self, fault: Fault, now: int) -> None:
-        what = f"{fault.series.quantity}: {fault.detail}" if fault.series else fault.detail
-        self.events.add(fault.kind, now, what, device=fault.device)
+        self.events.add(fault.kind, now, fault.detail, device=fault.device)

@@ -103,8 +103,9 @@ def _energy(device: Device, sources: Sequence[Source], spans: Spans) -> DeviceEn
     peaks = [energy.peak_w(first.curve, a, b) for a, b in spans]
     stated = got.coverage >= LEAST_COVERAGE
     edge_j = _edge_error_j(first, got, len(spans))
+    unseen_j = got.covered_j * (1 / got.coverage - 1)  # at the power of what was seen
     low_j = got.covered_j - math.hypot(got.covered_j * (1 - first.low), edge_j)
-    high_j = got.covered_j + math.hypot(got.covered_j * (first.high - 1), edge_j)
+    high_j = got.covered_j + math.hypot(got.covered_j * (first.high - 1), edge_j) + unseen_j
     others = [pair for pair in good if pair[0] is not first]
     second, second_got = others[0] if others and stated else (None, None)
     return DeviceEnergy(

@@ -179,7 +179,8 @@ def _sources(uuid: str, handle: Any) -> tuple[list[Source], bool]:
     if Quantity.ENERGY not in offered:
         sources += _getter(uuid, handle, Quantity.ENERGY, "TotalEnergyConsumption", 0)
     if Quantity.POWER_INSTANT not in offered:
-        sources += _getter(uuid, handle, Quantity.POWER_USAGE, "PowerUsage", 0)
+        window_ns = S if _averages_usage(handle) else None
+        sources += _getter(uuid, handle, Quantity.POWER_USAGE, "PowerUsage", 0, window_ns=window_ns)
     sources += _ring(uuid, handle)
     power = bool(sources)
     half, one = S // 2, S
@@ -199,6 +200,15 @@ def _sources(uuid: str, handle: Any) -> tuple[list[Source], bool]:
     sources += _getter(uuid, handle, Quantity.MEMORY_USED, "MemoryInfo", one)
     sources += _getter(uuid, handle, Quantity.POWER_LIMIT, "EnforcedPowerLimit", one)
     return sources, power
+
+
+def _averages_usage(handle: Any) -> bool:
+    """Whether nvmlDeviceGetPowerUsage is a mean over a second: from Ampere on, but for GA100.
+
+    So says nvml.h. GA100 is the one chip of compute capability 8.0.
+    """
+    capability = _ask(pynvml.nvmlDeviceGetCudaComputeCapability, handle)
+    return bool(capability) and tuple(capability) > (8, 0)
 
 
 def _fields(uuid: str, handle: Any) -> tuple[Fields | None, set[Quantity]]:
@@ -238,7 +248,13 @@ _OUT: dict[Quantity, tuple[Callable[[], Any], Callable[[Any], float]]] = {
 
 
 def _getter(
-    uuid: str, handle: Any, quantity: Quantity, name: str, every_ns: int, *arguments: Any
+    uuid: str,
+    handle: Any,
+    quantity: Quantity,
+    name: str,
+    every_ns: int,
+    *arguments: Any,
+    window_ns: int | None = None,
 ) -> list[Getter]:
     """The function nvmlDeviceGet`name` as a source; empty if the card does not offer it."""
     function = _function(name)
@@ -249,7 +265,8 @@ def _getter(
     call = partial(function, handle, *arguments, byref(out))
     if call() in NOT_OFFERED:
         return []
-    return [Getter(call, Series(uuid, quantity), partial(value, out), every_ns=every_ns)]
+    series = Series(uuid, quantity, window_ns)
+    return [Getter(call, series, partial(value, out), every_ns=every_ns)]
 
 
 def _ring(uuid: str, handle: Any) -> list[Ring]:

@@ -482,7 +482,7 @@ SORTS = {
     "ring only": Sort(only(WAVES, ring=Ring(20, 120)), "driver's power samples", 0.003),
     "stamped instant": Sort(only(WAVES, instant=Reading(100, 100)), "instant power"),
     "counter only": Sort(only(WAVES, counter=Counter(100)), "energy counter"),
-    "usage only": Sort(only(SETTLED, usage=Reading(100, 100)), "power reading"),
+    "usage only": Sort(only(SETTLED, usage=Reading(100, 1000)), "power reading"),
     "no stamps": Sort(only(SETTLED, instant=Reading(100, 100), stamps="zero"), "instant power"),
     "stamps of the query": Sort(
         only(SETTLED, instant=Reading(100, 100), stamps="query"), "instant power"
