@@ -12,6 +12,17 @@ DISTRUST = 0.05
 LATE_SHARE = 0.05
 """More late ticks than this are worth a word; the readings taken are right all the same."""
 
+_OF_THE_WHOLE = {
+    "absent",
+    "note",
+    "output",
+    "bad_marks",
+    "sampler_died",
+    "abandoned",
+    "lost_samples",
+}
+"""Events that concern a run whenever they were noted."""
+
 _REMEDIES = {
     "device_lost": "see `nvidia-smi` and the kernel log (Xid messages)",
     "sampler_died": "see the kernel log; the energy before it is whole",
@@ -42,7 +53,7 @@ def run_cautions(run: Run, end_ns: int) -> list[Caution]:
     late = 0
     for event in run.events:
         within = event.start_ns <= end_ns and event.end_ns >= run.start_ns
-        if event.kind in ("absent", "note", "output") or within:
+        if event.kind in _OF_THE_WHOLE or within:
             if event.kind == "late":
                 late += event.count
             else:
@@ -77,7 +88,7 @@ def _of_event(run: Run, event: Event) -> Caution:
     names = {d.uuid: d.name for d in run.devices}
     where = f"{names.get(event.device, event.device)}: " if event.device else ""
     when = ""
-    if event.kind not in ("absent", "note", "output"):
+    if event.kind not in _OF_THE_WHOLE:
         when = f" ({(event.start_ns - run.start_ns) / 1e9:.1f} s after the start"
         when += f", {event.count} times)" if event.count > 1 else ")"
     return Caution(event.kind, f"{where}{event.detail}{when}", _REMEDIES.get(event.kind))
@@ -117,8 +128,8 @@ def _provenance(energies: Sequence[DeviceEnergy]) -> Iterable[Caution]:
             facts = e.device.facts
             yield Caution(
                 "modelled",
-                f"{e.device.name}: modelled, not measured: busy time × {facts['rating']}"
-                f" ({facts['rating_source']})",
+                f"{e.device.name}: modelled, not measured, as busy time × rating;"
+                f" {facts['rating']} ({facts['rating_source']})",
                 "state the processor's watts at full load with --cpu-watts",
             )
     if energies and not any(e.device.kind is Kind.GPU for e in energies):

@@ -51,11 +51,12 @@ def meter(
     meanwhile: Callable[[], None] | None = None,
     on_start: Callable[[Recorder], None] | None = None,
     on_tick: Callable[[], None] | None = None,
+    on_end: Callable[[], None] | None = None,
 ) -> Metered:
     """Run the command under the meter. Raises before it starts, never after.
 
     `meanwhile` is called while the sampler starts, `on_start` when it is at work, `on_tick` about
-    twice a second while the command runs.
+    twice a second while the command runs, and `on_end` when it has ended.
     """
     marker = uuid.uuid4().hex
     order = replace(job.order, command=job.command, marker=marker)
@@ -82,6 +83,8 @@ def meter(
         recorder.discard()
         raise
     ended_real_ns = time.time_ns()
+    if on_end:
+        on_end()
     recorder.put(start_ns=outcome.start_ns)
     ended = recorder.stop(outcome.end_ns, outcome.exit_code)
     messages = list(ended.messages)
@@ -97,7 +100,7 @@ def meter(
 def default_path(command: Sequence[str], folder: Path) -> Path:
     """A new name for a run in `folder`: the program and the time of day."""
     program = Path(command[0]).name
-    if program.startswith("python") and len(command) > 1:
+    if program.startswith("python") and len(command) > 1 and command[1] != "-c":
         program = Path(next((c for c in command[1:] if not c.startswith("-")), program)).stem
     stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in program)[:40] or "run"
     return folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{stem}-{os.getpid()}{SUFFIX}"

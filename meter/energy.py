@@ -13,6 +13,7 @@ course (`whole`): such a stretch counts when a window holds all of it. A counter
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,6 +26,8 @@ GAP_FACTOR = 2.5
 """A stretch longer than this many usual spacings is a gap."""
 GAP_NS = 200_000_000
 """No stretch shorter than this is a gap."""
+MOST_FOR_MEDIAN = 100_000
+"""The usual spacing of a long series is that of so many of its readings."""
 EDGE_TICKS = 1.5
 """How many usual spacings the first and last reading may be held beyond themselves."""
 
@@ -63,7 +66,10 @@ class WindowEnergy:
 
 def usual_spacing_ns(t_ns: Ints) -> int:
     """The median distance of neighbouring readings, ns; 0 for fewer than two."""
-    return int(np.median(np.diff(t_ns))) if len(t_ns) > 1 else 0
+    if len(t_ns) < 2:
+        return 0
+    step = 1 + len(t_ns) // MOST_FOR_MEDIAN
+    return int(np.median(t_ns[1::step] - t_ns[:-1:step]))
 
 
 def longest_bridge_ns(t_ns: Ints, nominal_ns: int) -> int:
@@ -78,45 +84,45 @@ def longest_bridge_ns(t_ns: Ints, nominal_ns: int) -> int:
 def _curve(
     t_ns: Ints, start_w: Floats, end_w: Floats, seen: Bools, whole: Bools | None = None
 ) -> Curve:
-    whole = seen if whole is None else whole
-    known = whole | seen
-    dt_s = np.diff(t_ns) / 1e9
-    joules = np.where(known, (start_w + end_w) * 0.5 * dt_s, 0.0)
-    at_j = np.concatenate(([0.0], np.cumsum(joules)))
-    return Curve(
-        t_ns, np.where(known, start_w, 0.0), np.where(known, end_w, 0.0), seen, known, at_j
-    )
+    known = seen if whole is None else seen | whole
+    if not known.all():
+        start_w, end_w = np.where(known, start_w, 0.0), np.where(known, end_w, 0.0)
+    joules = np.diff(t_ns) * (0.5e-9 * (start_w + end_w))
+    at_j = np.empty(len(t_ns))
+    at_j[0] = 0.0
+    np.cumsum(joules, out=at_j[1:])
+    return Curve(t_ns, start_w, end_w, seen, known, at_j)
 
 
 def _ascending(t_ns: ArrayLike, value: ArrayLike) -> tuple[Ints, Floats]:
-    """Both as arrays; a reading that isn't later than the one before it is left out."""
+    """Both as arrays; a reading that isn't later than all before it is left out."""
     t = np.asarray(t_ns, dtype=np.int64)
     v = np.asarray(value, dtype=np.float64)
-    if len(t) > 1:
+    if len(t) > 1 and not (t[1:] > t[:-1]).all():
         later = np.concatenate(([True], t[1:] > np.maximum.accumulate(t)[:-1]))
-        if not later.all():
-            t, v = t[later], v[later]
+        t, v = t[later], v[later]
     return t, v
 
 
-def _held(curve: Curve, hold_ns: int) -> Curve:
-    """The curve with its first and last power held for `hold_ns` beyond the outer knots.
+def _held(t_ns: Ints) -> Ints:
+    """The instants with one more at either end.
 
     A reading stands for a little time around it: without this, a window that opens one tick
     before the first reading would count as uncovered there.
     """
-    if curve.empty or hold_ns <= 0:
-        return curve
-    t_ns = np.concatenate(([curve.t_ns[0] - hold_ns], curve.t_ns, [curve.t_ns[-1] + hold_ns]))
-    first, last = curve.start_w[0], curve.end_w[-1]
-    ends = np.array([bool(curve.seen[0])]), np.array([bool(curve.seen[-1])])
-    return _curve(
-        t_ns,
-        np.concatenate(([first], curve.start_w, [last])),
-        np.concatenate(([first], curve.end_w, [last])),
-        np.concatenate((ends[0], curve.seen, ends[1])),
-        np.concatenate((ends[0], curve.whole, ends[1])),
-    )
+    hold_ns = int(EDGE_TICKS * usual_spacing_ns(t_ns))
+    return np.concatenate(([t_ns[0] - hold_ns], t_ns, [t_ns[-1] + hold_ns]))
+
+
+def _ends_doubled(values: Any) -> Any:
+    """The values with the first and the last once more."""
+    return np.concatenate((values[:1], values, values[-1:]))
+
+
+def _steps(t: Ints, power: Floats, seen: Bools, whole: Bools) -> Curve:
+    """A curve of power that is constant between its knots."""
+    power = _ends_doubled(power)
+    return _curve(_held(t), power, power, _ends_doubled(seen), _ends_doubled(whole))
 
 
 def points(t_ns: ArrayLike, power_w: ArrayLike, *, nominal_ns: int = 0) -> Curve:
@@ -124,8 +130,9 @@ def points(t_ns: ArrayLike, power_w: ArrayLike, *, nominal_ns: int = 0) -> Curve
     t, p = _ascending(t_ns, power_w)
     if len(t) < 2:
         return _nothing()
-    seen = np.diff(t) <= longest_bridge_ns(t, nominal_ns)
-    return _held(_curve(t, p[:-1], p[1:], seen), int(EDGE_TICKS * usual_spacing_ns(t)))
+    seen = _ends_doubled(np.diff(t) <= longest_bridge_ns(t, nominal_ns))
+    p = _ends_doubled(p)
+    return _curve(_held(t), p[:-1], p[1:], seen)
 
 
 def boxes(t_ns: ArrayLike, power_w: ArrayLike, window_ns: int, *, nominal_ns: int = 0) -> Curve:
@@ -143,7 +150,7 @@ def boxes(t_ns: ArrayLike, power_w: ArrayLike, window_ns: int, *, nominal_ns: in
         return points(t - window_ns // 2, p, nominal_ns=nominal_ns)
     t = np.concatenate(([t[0] - window_ns], t))
     seen = np.diff(t) <= longest_bridge_ns(t, nominal_ns)
-    return _held(_curve(t, p, p, seen), int(EDGE_TICKS * spacing))
+    return _steps(t, p, seen, seen)
 
 
 def counter(
@@ -173,7 +180,7 @@ def counter(
     whole = delta >= 0
     power = np.where(whole, delta / (np.diff(t) / 1e9), 0.0)
     seen = whole & (np.diff(t) <= bridge_ns)
-    return _held(_curve(t, power, power, seen, whole), int(EDGE_TICKS * usual_spacing_ns(t)))
+    return _steps(t, power, seen, whole)
 
 
 def _ticks(t: Ints, e: Floats, bridge_ns: int) -> tuple[Ints, Floats]:

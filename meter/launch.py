@@ -30,7 +30,7 @@ GRACE_S = 2.0
 INSIST_S = 5.0
 """Three requests to end within this time are answered with force."""
 
-_SAME_MOMENT_S = 0.005  # a group gets its signals one process after the other
+_SAME_MOMENT_S = 0.02  # a group gets its signals one process after the other
 
 _PR_SET_DUMPABLE = 4  # linux/prctl.h
 _SI_KERNEL = 0x80  # asm-generic/siginfo.h
@@ -174,6 +174,7 @@ class _Child:
         if os.WIFCONTINUED(status):
             self.continued_s = time.monotonic()
         elif os.WIFSTOPPED(status):
+            self.continued_s = -math.inf
             self.stop_alike(os.WSTOPSIG(status))
         else:
             return os.waitstatus_to_exitcode(status)
@@ -197,12 +198,16 @@ class _Child:
 
     def was_continued(self) -> bool:
         """Whether what continued us has continued the child, too: shells continue a whole group."""
-        time.sleep(_SAME_MOMENT_S)
-        change = os.WCONTINUED | os.WEXITED | os.WNOHANG | os.WNOWAIT
-        return (
-            time.monotonic() - self.continued_s < 10 * _SAME_MOMENT_S
-            or os.waitid(os.P_PID, self.pid, change) is not None
-        )
+        if time.monotonic() - self.continued_s < 5 * _SAME_MOMENT_S:
+            return True
+        # A stop not looked at yet is a second one: it was continued in between.
+        change = os.WCONTINUED | os.WSTOPPED | os.WEXITED | os.WNOHANG | os.WNOWAIT
+        end_s = time.monotonic() + _SAME_MOMENT_S
+        while os.waitid(os.P_PID, self.pid, change) is None:
+            if time.monotonic() > end_s:
+                return False
+            time.sleep(0.001)
+        return True
 
     def pass_on(self, info: signal.struct_siginfo) -> None:
         """Pass a signal on to a child that hasn't got it; a third request to end is an order."""
@@ -212,6 +217,9 @@ class _Child:
             self.interrupted = True
         elif number in _ENDING:
             self.asked_to_end = True
+            # timeout(1) and others tell us, and in the same breath the group: that is one request.
+            time.sleep(_SAME_MOMENT_S)
+            signal.sigtimedwait({number}, 0)
         if number in (Signals.SIGINT, Signals.SIGTERM) and self.is_insisted_on():
             self.asked_to_end = True
             kill_tree(self.marker, grace_s=GRACE_S, spare=self.spare, roots=(self.pid,))

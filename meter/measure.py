@@ -389,7 +389,8 @@ def _forget() -> None:
         _session = None
 
 
-os.register_at_fork(after_in_child=_forget)
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing is measured either
+    os.register_at_fork(after_in_child=_forget)
 
 
 def _source(selection: Mapping[str, Any]) -> _Session | _RunInProgress:

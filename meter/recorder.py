@@ -14,7 +14,7 @@ from typing import IO, Any, NamedTuple
 import vidmeter
 from vidmeter.meter import errors
 from vidmeter.meter.clock import monotonic_ns
-from vidmeter.meter.errors import SensorFailed, VidmeterError
+from vidmeter.meter.errors import NoDevice, SensorFailed, VidmeterError
 from vidmeter.meter.marks import MarkReader
 from vidmeter.meter.order import Order
 from vidmeter.meter.run import Event
@@ -40,12 +40,17 @@ class Ended(NamedTuple):
 class Recorder:
     """A sampler at work beside this process."""
 
-    devices: tuple[str, ...] = ()
+    devices: tuple[tuple[str, str], ...] = ()
+    """Name and provenance of each device, once `wait` has returned."""
     absent: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 
     def __init__(self, order: Order) -> None:
-        """Start its process; `wait` returns when it is at work."""
+        """Start its process; `wait` returns when it is at work. Raises NoDevice but on Linux."""
+        if sys.platform != "linux":
+            raise NoDevice(
+                f"vidmeter measures on Linux; on {sys.platform} it reads and reports runs only"
+            )
         self.path = Path(order.path)
         self._order = order
         self._lock = threading.Lock()
@@ -71,7 +76,7 @@ class Recorder:
             self._process.wait()
             self._close()
             raise getattr(errors, answer["kind"], VidmeterError)(answer["error"])
-        self.devices = tuple(answer["ready"])
+        self.devices = tuple((name, provenance) for name, provenance in answer["ready"])
         self.absent = tuple((a, b) for a, b in answer["absent"])
         self.notes = tuple(answer["notes"])
 
@@ -107,9 +112,9 @@ class Recorder:
                     return self._rescue(end_ns, exit_code)
             finally:
                 self._close()
-        if answer["done"]:
-            return Ended(True, ())
         lost = answer["lost_samples"]
+        if answer["done"] and not lost:
+            return Ended(True, ())
         return Ended(False, (f"{lost} samples were lost: {self.path} could not be written",))
 
     def discard(self) -> None:

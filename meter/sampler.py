@@ -116,7 +116,8 @@ class Sampler:
             self.writer.put_phase(phase)
         for done in work:
             self.writer.add_work(done)
-        self.writer.commit()
+        if not self.writer.commit():
+            self.events.add("unwritten", monotonic_ns(), "the run file could not be written")
 
     def finish(self) -> bool:
         """Write what is left and close the file; False when something could not be written."""
@@ -127,6 +128,11 @@ class Sampler:
                 Event("bad_marks", monotonic_ns(), monotonic_ns(), detail, None,
                       self._marks.bad_lines)
             )  # fmt: skip
+        if self.writer.lost_samples:
+            now, detail = monotonic_ns(), "samples could not be written and are lost"
+            self.writer.add_event(
+                Event("lost_samples", now, now, detail, None, self.writer.lost_samples)
+            )
         for sensor in self.sensors:
             sensor.close()
         return self.writer.finish()

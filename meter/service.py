@@ -29,6 +29,11 @@ from vidmeter.meter.store import RunWriter, marks_folder, remove, remove_marks, 
 LINGER_NS = 300_000_000
 """How long a session samples on after its last window was closed."""
 PARENT_CHECK_S = 1.0
+_MISSED = {
+    "nvml": "no GPU is measured",
+    "rapl": "no energy of CPU and DRAM is measured",
+    "modelled": "no energy of the CPU is modelled",
+}
 
 
 class Service:
@@ -133,27 +138,28 @@ def say(**answer: Any) -> None:
 def begin(order: Order, opened: Opened, environ: Mapping[str, str]) -> Sampler:
     """Create the run file and take the first readings."""
     path = Path(order.path)
-    writer = RunWriter.create(path, force=order.force)
-    marks_folder(path).mkdir(exist_ok=True)
-    period_ns = round(order.period_s * 1e9)
     now = monotonic_ns()
-    writer.put(
-        id=uuid.uuid4().hex,
-        command=list(order.command),
-        start_ns=now,
-        end_ns=None,
-        exit_code=None,
-        period_ns=period_ns,
-        started_real_ns=anchor().real_ns,
-        recorder_pid=os.getpid(),
-        recorder_start=start_ticks(os.getpid()),
-    )
+    facts: dict[str, Any] = {
+        "id": uuid.uuid4().hex,
+        "command": order.command,
+        "start_ns": now,
+        "end_ns": None,
+        "exit_code": None,
+        "period_ns": round(order.period_s * 1e9),
+        "started_real_ns": anchor().real_ns,
+        "recorder_pid": os.getpid(),
+        "recorder_start": start_ticks(os.getpid()),
+    }
+    writer = RunWriter.create(path, facts, force=order.force)
+    marks_folder(path).mkdir(exist_ok=True)
+    marks = MarkReader(marks_folder(path))
     for sensor in opened.sensors:
         for device in sensor.devices:
             writer.add_device(device)
-    sampler = Sampler(opened.sensors, writer, MarkReader(marks_folder(path)), period_ns=period_ns)
+    sampler = Sampler(opened.sensors, writer, marks, period_ns=facts["period_ns"])
     for absent in opened.absent:
-        writer.add_event(Event("absent", now, now, f"{absent.sensor}: {absent.reason}"))
+        what = _MISSED.get(absent.sensor, f"{absent.sensor} is not used")
+        writer.add_event(Event("absent", now, now, f"{what}: {absent.reason}"))
     for note in opened.notes:
         writer.add_event(Event("note", now, now, note))
     sampler.tick()
@@ -177,7 +183,7 @@ def main(order_json: str) -> None:
     except VidmeterError as error:
         say(error=str(error), kind=type(error).__name__)
         sys.exit(2)
-    devices = [d.uuid for s in opened.sensors for d in s.devices]
+    devices = [(d.name, d.provenance) for s in opened.sensors for d in s.devices]
     say(ready=devices, absent=[list(a) for a in opened.absent], notes=opened.notes)
     facts = environment(environ) | {"vidmeter": vidmeter.__version__, "directory": os.getcwd()}  # noqa: PTH109
     sampler.writer.put(environment=facts)

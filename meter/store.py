@@ -75,23 +75,26 @@ class RunWriter:
         self._rows: list[tuple[str, tuple[Any, ...]]] = []
 
     @classmethod
-    def create(cls, path: Path, *, force: bool = False) -> "RunWriter":
-        """Start a new file; `BadRun` if it exists (without `force`) or can't be written."""
+    def create(cls, path: Path, facts: Mapping[str, Any], *, force: bool = False) -> "RunWriter":
+        """Start a new file with the first facts of its run.
+
+        `BadRun` if it exists (without `force`) or can't be written.
+        """
         if path.exists() and not force:
             raise BadRun(f"{path} exists: choose another --output, or add --force to overwrite it")
+        # Made under another name: whoever finds the file finds a run.
+        made = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            if path.exists():
-                remove(path)
-            connection = _open(path)
-            # Before the log is switched on: a reader knows the file by its first bytes.
-            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version={FORMAT_VERSION}")
-            connection.executescript(_SCHEMA)
-            _log_ahead(connection)
+            made.unlink(missing_ok=True)
+            _make(made, facts)
+            remove(path)
+            made.rename(path)
+            return cls.reopen(path)
         except (OSError, sqlite3.Error) as error:
+            if made.exists():
+                made.unlink()
             raise BadRun(f"can't write the run file {path}: {error}; use --output") from error
-        return cls(connection, path)
 
     @classmethod
     def reopen(cls, path: Path) -> "RunWriter":
@@ -181,16 +184,15 @@ class RunWriter:
         return True
 
     def finish(self) -> bool:
-        """Commit and leave one plain file; False when something could not be written."""
+        """Commit and leave one plain file; False when samples could not be written."""
         committed = self.commit()
         if not committed:
             self.lost_samples += self._pending_count
         try:
             self._db.execute("PRAGMA journal_mode=DELETE")
         except sqlite3.OperationalError:
-            # A reader holds the log open, or the disk is full: the pair of files is a whole run
-            # all the same, and the next one to open it merges them.
-            committed = False
+            # A reader holds the log open: both files together are the whole run all the same.
+            pass
         self._db.close()
         return committed
 
@@ -240,18 +242,18 @@ def load(path: Path | str, *, window: tuple[int, int] | None = None) -> Run:
 
 def save(run: Run, path: Path, *, force: bool = False) -> None:
     """Write a run to a file of its own; `BadRun` if it exists (without `force`) or can't be."""
-    writer = RunWriter.create(path, force=force)
-    writer.put(
-        id=run.id,
-        command=list(run.command),
-        start_ns=run.start_ns,
-        end_ns=run.end_ns,
-        exit_code=run.exit_code,
-        period_ns=run.period_ns,
-        started_real_ns=run.anchors[0].to_real(run.start_ns) if run.anchors else None,
-        environment=dict(run.environment),
-        workload=run.workload,
-    )
+    facts = {
+        "id": run.id,
+        "command": run.command,
+        "start_ns": run.start_ns,
+        "end_ns": run.end_ns,
+        "exit_code": run.exit_code,
+        "period_ns": run.period_ns,
+        "started_real_ns": run.anchors[0].to_real(run.start_ns) if run.anchors else None,
+        "environment": dict(run.environment),
+        "workload": run.workload,
+    }
+    writer = RunWriter.create(path, facts, force=force)
     for device in run.devices:
         writer.add_device(device)
     for phase in run.phases:
@@ -319,7 +321,10 @@ class Tail:
         self._last = rows[-1][0]
         if any(row[1] not in self._series for row in rows):
             self._series = _series(self._db)
-        return [(self._series[key], _trace([t], [v])) for _, key, t, v in rows]
+        return [
+            (self._series[key], _from_little(Trace(array("q", t), array("d", value))))
+            for _, key, t, value in rows
+        ]
 
     def close(self) -> None:
         """Let go of the file."""
@@ -350,6 +355,18 @@ def remove(path: Path) -> None:
 
 def _open(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, isolation_level=None, timeout=5, check_same_thread=False)
+
+
+def _make(path: Path, facts: Mapping[str, Any]) -> None:
+    connection = _open(path)
+    try:
+        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version={FORMAT_VERSION}")
+        connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+        rows = [(key, json.dumps(value)) for key, value in facts.items()]
+        connection.executemany("INSERT INTO run VALUES (?, ?)", rows)
+    finally:
+        connection.close()
 
 
 def _log_ahead(connection: sqlite3.Connection) -> None:
@@ -453,28 +470,27 @@ def _traces(db: sqlite3.Connection, window: tuple[int, int] | None) -> dict[Seri
     series = _series(db)
     margin = 5_000_000_000  # wide enough for the slowest series and for edges
     start, end = window or (margin, 2**63 - 1 - margin)
-    parts: dict[int, tuple[list[bytes], list[bytes]]] = {}
+    traces: dict[int, Trace] = {}
     rows = db.execute(
         "SELECT series, t_ns, value FROM block WHERE last_ns >= ? AND first_ns <= ? ORDER BY id",
         (start - margin, end + margin),
     )
     for key, t, value in rows:
-        part = parts.get(key)
-        if part is None:
-            part = parts[key] = ([], [])
-        part[0].append(t)
-        part[1].append(value)
-    return {series[key]: _trace(*parts[key]) for key in sorted(parts)}
+        trace = traces.get(key)
+        if trace is None:
+            trace = traces[key] = Trace(array("q"), array("d"))
+        trace.t_ns.frombytes(t)
+        trace.value.frombytes(value)
+    for trace in traces.values():
+        _from_little(trace)
+    return {series[key]: traces[key] for key in sorted(traces)}
 
 
-def _trace(t_parts: list[bytes], value_parts: list[bytes]) -> Trace:
-    t, value = array("q"), array("d")
-    t.frombytes(b"".join(t_parts))
-    value.frombytes(b"".join(value_parts))
+def _from_little(trace: Trace) -> Trace:
     if sys.byteorder == "big":
-        t.byteswap()
-        value.byteswap()
-    return Trace(t, value)
+        trace.t_ns.byteswap()
+        trace.value.byteswap()
+    return trace
 
 
 def _little(numbers: "array[int] | array[float]") -> bytes:

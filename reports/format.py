@@ -1,6 +1,10 @@
 """Numbers for people: units, digits, lengths of time."""
 
+from collections.abc import Callable
+
 NONE = "–"
+Format = Callable[[float | None], str]
+"""A number in SI units as text; None is a dash."""
 
 
 def joules(value: float | None) -> str:
@@ -57,6 +61,17 @@ def digits(value: float | None) -> str:
 def percent(value: float | None) -> str:
     """A share: `99.4 %`."""
     return NONE if value is None else f"{value * 100:.3g} %"
+
+
+def share(value: float | None) -> str:
+    """A part of a whole for a column of them, all with one decimal.
+
+    >>> share(0.638), share(0.0001), share(0.0)
+    ('63.8 %', '<0.1 %', '0.0 %')
+    """
+    if value is not None and 0 < value < 0.0005:
+        return "<0.1 %"
+    return NONE if value is None else f"{value * 100:.1f} %"
 
 
 def _scaled(value: float | None, unit: str, prefixes: tuple[tuple[str, float], ...]) -> str:

@@ -70,36 +70,49 @@ def _head(summary: Summary) -> str:
 def _answer(summary: Summary, bold: str) -> list[str]:
     mark = provenance_in_words(summary.total)
     mark = f"  {mark}" if mark else ""
+    answering = summary.answering
     lines = []
-    headline = summary.per_unit.get("j_per_video_second")
+    headline = answering.per_unit.get("j_per_video_second")
     if headline and headline.value is not None:
         text = f"{digits(headline.value)} J per second of video"
         lines.append(f"  {bold.format(text)}{_between(headline)}{mark}")
     rest = [
         f"{digits(unit.value)} {unit_name(name)}"
-        for name, unit in summary.per_unit.items()
+        for name, unit in answering.per_unit.items()
         if name != "j_per_video_second" and unit.value is not None
     ]
     if rest:
         lines.append("  " + " · ".join(rest))
     if work := work_in_words(summary.work):
         lines.append(f"  {work}")
-    total = summary.total
-    text = f"{joules(total.energy_j)} in all"
-    if total.energy_j is not None:
-        wh = watt_hours(total.energy_j / 3600)
-        interval = _between(PerUnit(total.energy_j, total.low_j, total.high_j))
-        lines.append(f"  {text if lines else bold.format(text)}, {wh}{interval}{mark}")
-    elif total.covered_j:
-        lines.append(f"  energy incomplete: {joules(total.covered_j)} were seen{mark}")
-    else:
-        lines.append("  energy unknown: nothing could be measured")
-    for phase in summary.phases:
-        unit = phase.per_unit.get("j_per_video_second")
-        if len(phase.path) == 1 and unit and unit.value is not None:
-            text = f"{digits(unit.value)} J per second of video"
-            lines.append(f"  in {phase.path[0]} alone: {bold.format(text)}{_between(unit)}{mark}")
+    lines += [f"  {line}" for line in _other_answers(summary)]
+    lines.append("  " + _in_all(summary, bold if not lines else "{}") + mark)
     return lines
+
+
+def _other_answers(summary: Summary) -> list[str]:
+    """The same figure for other stretches than the headline's."""
+    if summary.answering is not summary:
+        whole = summary.per_unit["j_per_video_second"].value
+        return [f"{digits(whole)} J per second of video with loading and all"]
+    return [
+        f"{digits(unit.value)} J per second of video in {phase.path[0]} alone{_between(unit)}"
+        for phase in summary.phases
+        if len(phase.path) == 1 and (unit := phase.per_unit.get("j_per_video_second"))
+    ]
+
+
+def _in_all(summary: Summary, bold: str) -> str:
+    total = summary.total
+    if total.energy_j is not None:
+        interval = _between(PerUnit(total.energy_j, total.low_j, total.high_j))
+        text = bold.format(f"{joules(total.energy_j)} in all")
+        return f"{text}, {watt_hours(total.energy_j / 3600)}{interval}"
+    if total.covered_j:
+        return f"energy incomplete: {joules(total.covered_j)} were seen"
+    if summary.devices:
+        return "energy unknown: too few readings in so short a time"
+    return "energy unknown: nothing could be measured"
 
 
 def _between(unit: PerUnit) -> str:

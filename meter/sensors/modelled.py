@@ -25,9 +25,6 @@ from vidmeter.meter.sample import Quantity, Sample, Series
 from vidmeter.meter.sensors.base import Reading
 
 _UUID = "cpu-modelled"
-_PERIOD_NS = 100_000_000
-_SLACK_NS = 10_000_000
-"""A tick of the sampler that comes a little early still counts as the next."""
 _SPREAD = 0.4
 """Ratings × load are off by up to 40 % against wall meters (Fischer, arXiv 2509.22092)."""
 
@@ -186,7 +183,6 @@ class ModelledCpu:
         )
         self._devices = (device,)
         self._series = Series(_UUID, Quantity.CPU_BUSY)
-        self._due_ns = 0
 
     notes = ()
 
@@ -196,10 +192,7 @@ class ModelledCpu:
         return self._devices
 
     def read(self, now_ns: int) -> Reading:
-        """The busy seconds until now, at most ten times a second."""
-        if now_ns < self._due_ns:
-            return Reading([], [])
-        self._due_ns = now_ns + _PERIOD_NS - _SLACK_NS
+        """The busy seconds until now."""
         before_ns = monotonic_ns()
         times = psutil.cpu_times()
         t_ns = (before_ns + monotonic_ns()) // 2

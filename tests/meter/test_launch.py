@@ -48,12 +48,14 @@ end_like(outcome)
 # Writes down each signal that it gets, until it is told `end` by a file.
 RECORDER = """
 import os, signal, sys, time
-log = open(sys.argv[1], "a", buffering=1)
+log = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+def write(line):
+    os.write(log, line.encode() + b"\\n")  # whole even if one handler interrupts another
 def note(number, frame):
-    log.write(signal.Signals(number).name[3:] + "\\n")
+    write(signal.Signals(number).name[3:])
 for name in sys.argv[3:]:
     signal.signal(getattr(signal, "SIG" + name), note)
-log.write(f"ready {os.getpid()} {os.getppid()}\\n")
+write(f"ready {os.getpid()} {os.getppid()}")
 while not os.path.exists(sys.argv[2]):
     time.sleep(0.01)
 """
@@ -118,6 +120,9 @@ class House:
     def noted(self) -> list[str]:
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         return [line for line in lines if not line.startswith("ready")]
+
+    def wait_for_notes(self, count: int) -> None:
+        until(lambda: len(self.noted()) >= count)
 
     def ready(self) -> tuple[int, int]:
         """The pid of the recorder and of its parent, once it is there."""
@@ -430,11 +435,23 @@ def test_each_signal_sent_to_us_arrives_once(house: House) -> None:
     house.ready()
     for count, name in enumerate(ALL, 1):
         launcher.send_signal(getattr(signal, f"SIG{name}"))
-        until(lambda count=count: len(house.noted()) >= count)
+        house.wait_for_notes(count)
     time.sleep(0.2)
     house.end()
     assert launcher.wait(10) == 0
     assert house.noted() == list(ALL)
+
+
+def test_one_request_sent_twice_at_once_is_passed_on_once(house: House) -> None:
+    launcher = house.start(*house.recorder())
+    house.ready()
+    for _ in range(2):
+        launcher.send_signal(signal.SIGTERM)
+    until(house.noted)
+    time.sleep(0.2)
+    house.end()
+    assert launcher.wait(10) == 0
+    assert house.noted() == ["TERM"]
 
 
 def test_signals_ignored_from_the_start_stay_so(house: House) -> None:
@@ -586,6 +603,16 @@ def test_a_terminal_that_goes_away_is_told_once_to_the_child(house: House) -> No
     assert house.noted().count("HUP") == 1
 
 
+def test_a_shell_that_dies_hangs_up_on_the_child_once(house: House, terminal: Terminal) -> None:
+    terminal.type(" ".join([*house.launcher, *house.recorder()]) + "\n")
+    house.ready()
+    os.kill(terminal.pid, signal.SIGKILL)
+    until(house.noted)
+    time.sleep(0.2)
+    house.end()
+    assert house.noted().count("HUP") == 1
+
+
 # -- nothing is left behind ----------------------------------------------------------------------
 
 
@@ -648,7 +675,7 @@ def test_the_third_interrupt_ends_what_does_not_listen(house: House) -> None:
     house.ready()
     for count in (1, 2):
         launcher.send_signal(signal.SIGINT)
-        until(lambda count=count: len(house.noted()) == count)
+        house.wait_for_notes(count)
     time.sleep(0.2)
     assert launcher.poll() is None
     launcher.send_signal(signal.SIGINT)

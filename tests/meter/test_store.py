@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 GPU = Device(
     "GPU-1", "Card", Kind.GPU, "board", Provenance.MEASURED, "nvml", 0, {"power_limit_w": 700.0}
 )
+FACTS = {"id": "x", "command": [], "start_ns": 0, "end_ns": None, "period_ns": 50}
 POWER = Series("GPU-1", Quantity.POWER_INSTANT, 25_000_000)
 ENERGY = Series("GPU-1", Quantity.ENERGY, None, 65_532.6)
 
@@ -71,9 +72,9 @@ def test_an_existing_file_is_overwritten_only_with_force(tmp_path: Path) -> None
     save(example(), path)
 
     with pytest.raises(BadRun, match="--force"):
-        RunWriter.create(path)
+        RunWriter.create(path, FACTS)
 
-    RunWriter.create(path, force=True).finish()
+    RunWriter.create(path, FACTS, force=True).finish()
     with sqlite3.connect(path) as db:
         assert db.execute("SELECT count(*) FROM block").fetchone() == (0,)
 
@@ -82,7 +83,7 @@ def test_a_folder_that_can_not_be_written_is_refused_in_one_line(tmp_path: Path)
     (tmp_path / "file").write_text("")
 
     with pytest.raises(BadRun, match="--output") as caught:
-        RunWriter.create(tmp_path / "file" / "a.vidmeter")
+        RunWriter.create(tmp_path / "file" / "a.vidmeter", FACTS)
 
     assert "\n" not in str(caught.value)
 
@@ -135,8 +136,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_growing_run_can_be_read_and_followed(tmp_path: Path) -> None:
     path = tmp_path / "a.vidmeter"
-    writer = RunWriter.create(path)
-    writer.put(id="x", command=[], start_ns=0, end_ns=None, period_ns=50)
+    writer = RunWriter.create(path, FACTS)
     writer.add_device(GPU)
     writer.add_samples([Sample(POWER, 1, 10.0), Sample(POWER, 2, 11.0)])
     writer.commit()
@@ -162,8 +162,7 @@ def test_a_killed_writer_leaves_all_that_was_committed(tmp_path: Path) -> None:
 from pathlib import Path
 from vidmeter.meter.store import RunWriter
 from vidmeter.meter.sample import Sample, Series, Quantity
-w = RunWriter.create(Path({str(path)!r}))
-w.put(id="x", command=[], start_ns=0, end_ns=None, period_ns=50)
+w = RunWriter.create(Path({str(path)!r}), {FACTS!r})
 s = Series("GPU-1", Quantity.ENERGY)
 n = 0
 while True:
@@ -186,8 +185,7 @@ while True:
 
 def test_a_full_disk_loses_nothing_that_it_can_still_take_later(tmp_path: Path) -> None:
     path = tmp_path / "a.vidmeter"
-    writer = RunWriter.create(path)
-    writer.put(id="x", command=[], start_ns=0, end_ns=1, period_ns=50)
+    writer = RunWriter.create(path, FACTS)
     writer.commit()
     pages = writer._db.execute("PRAGMA page_count").fetchone()[0]
     writer._db.execute(f"PRAGMA max_page_count={pages}")  # SQLite's own way to a full disk
@@ -205,8 +203,7 @@ def test_a_full_disk_loses_nothing_that_it_can_still_take_later(tmp_path: Path) 
 
 
 def test_samples_that_could_never_be_written_are_counted(tmp_path: Path) -> None:
-    writer = RunWriter.create(tmp_path / "a.vidmeter")
-    writer.put(id="x", command=[], start_ns=0, end_ns=1, period_ns=50)
+    writer = RunWriter.create(tmp_path / "a.vidmeter", FACTS)
     writer.commit()
     pages = writer._db.execute("PRAGMA page_count").fetchone()[0]
     writer._db.execute(f"PRAGMA max_page_count={pages}")

@@ -13,7 +13,6 @@ from vidmeter.cli.options import UsageError, add_sensor_options, colors, say
 from vidmeter.cli.run import meter_with_live_line
 from vidmeter.meter.command import Job, check_room
 from vidmeter.meter.errors import BadRun
-from vidmeter.meter.launch import end_like
 from vidmeter.meter.order import Order
 from vidmeter.meter.store import SUFFIX, RunWriter, load
 from vidmeter.meter.summarize import summarize
@@ -85,6 +84,8 @@ def _bench(entry: Entry, name: str, folder: Path, arguments: argparse.Namespace)
     for message in metered.messages:
         say(message)
     if metered.outcome.returncode != 0:
+        from vidmeter.meter.launch import end_like
+
         say(f"{name} did not finish; what was measured is in {path}")
         end_like(metered.outcome)
     _add_workload(path, path.with_suffix("") / "workload.json")

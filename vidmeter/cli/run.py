@@ -92,10 +92,9 @@ def meter_with_live_line(job: Job, *, quiet: bool) -> Metered:
     from vidmeter.reports.live import Live
 
     live = Live(Path(job.order.path), sys.stderr.fileno(), monotonic_ns())
-    try:
-        return meter(job, meanwhile=_load_summary, on_start=_announce, on_tick=live.tick)
-    finally:
-        live.close()
+    return meter(
+        job, meanwhile=_load_summary, on_start=_announce, on_tick=live.tick, on_end=live.close
+    )
 
 
 def _load_summary() -> None:
@@ -110,10 +109,11 @@ def _load_summary() -> None:
 
 
 def _announce(recorder: Recorder) -> None:
-    """Say in a line what can't be measured and why, before the command starts."""
+    """Say in a line what can't be measured and why, and what is instead, before the command."""
+    instead = ", ".join(f"{name} ({provenance})" for name, provenance in recorder.devices)
     for sensor, reason in recorder.absent:
         if sensor == "nvml":
-            say(f"no GPU is measured: {reason}")
+            say(f"no GPU is measured: {reason}; instead: {instead or 'nothing'}")
 
 
 def _tell(metered: Metered, arguments: argparse.Namespace) -> None:

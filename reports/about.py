@@ -1,0 +1,127 @@
+"""What a page says about a run beside its energy: the work, the machine, and the method."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from vidmeter.meter.run import Run, Work
+from vidmeter.meter.sample import Quantity
+from vidmeter.meter.sources import NAMES
+from vidmeter.meter.store import FORMAT_VERSION
+from vidmeter.meter.summary import Summary
+from vidmeter.reports.format import digits, seconds
+from vidmeter.reports.page import device_rows, sentence
+
+Facts = list[tuple[str, str]]
+"""Names and values, to be shown as a list."""
+
+_HOW = {
+    NAMES[Quantity.CPU_BUSY]: "busy time of the processors times a rating in W per busy one",
+    NAMES[Quantity.ENERGY]: "the difference of the device's own energy counter over the window",
+}
+_AREA = "the area under its readings of power, which are taken as joined by straight lines"
+
+
+def work_facts(run: Run, summary: Summary) -> Facts:
+    """What was produced, added up."""
+    done = summary.work
+    sizes = sorted({f"{w.width} × {w.height}" for w in _videos(run, summary) if w.width})
+    rates = sorted({w.fps for w in _videos(run, summary) if w.fps})
+    origins = {
+        "file": "found in the files that the command wrote",
+        "program": "said by the program",
+        "user": "stated by the user",
+    }
+    known = [
+        ("clips", None if done.clips is None else str(done.clips)),
+        ("video", None if done.video_seconds is None else f"{digits(done.video_seconds)} s"),
+        ("frames", None if done.frames is None else str(done.frames)),
+        ("size", ", ".join(sizes) or None),
+        ("frame rate", ", ".join(f"{digits(r)} /s" for r in rates) or None),
+        (
+            "megapixel-frames",
+            None if done.megapixel_frames is None else digits(done.megapixel_frames),
+        ),
+        *((unit, digits(count)) for unit, count in done.units.items()),
+        ("known from", origins.get(done.origin or "")),
+    ]
+    return [(name, value) for name, value in known if value is not None]
+
+
+def files(run: Run, summary: Summary) -> list[Work]:
+    """The files of the videos that count."""
+    return [w for w in _videos(run, summary) if w.path]
+
+
+def machine_facts(summary: Summary) -> list[tuple[str, Facts]]:
+    """The machine, what else the run's environment tells, and each device; a heading for each."""
+    known = {**summary.environment, "workload": summary.workload}
+    groups = [
+        ("The machine", list(_flat({k: v for k, v in known.items() if not _is_group(v)}))),
+        *((sentence(_words(k))[:-1], list(_flat(v))) for k, v in known.items() if _is_group(v)),
+    ]
+    for row in device_rows(summary):
+        device = row.e.device
+        head = [("UUID", device.uuid), ("covers", device.scope), ("sensor", device.sensor)]
+        groups.append((f"{row.label}: {device.name}", head + list(_flat(device.facts))))
+    return [(name, pairs) for name, pairs in groups if pairs]
+
+
+def method(run: Run, summary: Summary) -> list[str]:
+    """How the numbers came about, in sentences."""
+    count = sum(len(trace.t_ns) for trace in run.traces.values())
+    sentences = [
+        f"The sensors were read every {seconds(run.period_ns / 1e9)}, in a process of their own;"
+        f" {count} readings were kept."
+    ]
+    for name in sorted({e.source for e in summary.devices if e.source}):
+        sentences.append(f"Energy from {name} is {_HOW.get(name, _AREA)}.")
+    sentences.append(
+        "Time that nobody saw adds nothing and lowers the coverage; below 95 % no energy is stated."
+        " The 95 % interval holds the error of the sensor and that of placing a window's edges"
+        " between two readings."
+    )
+    sentences.append(
+        f"Run {run.id}, run format {FORMAT_VERSION}; the readings are in its file, and every number"
+        " here can be computed anew from them."
+    )
+    return sentences
+
+
+def _videos(run: Run, summary: Summary) -> list[Work]:
+    return [w for w in run.work if w.unit == "video" and w.origin == summary.work.origin]
+
+
+_SIZES = (("_b", "GB", 1e9), ("_w", "W", 1.0), ("_mhz", "MHz", 1.0), ("_s", "s", 1.0))
+"""Endings of names that say the unit of a value."""
+
+
+def _flat(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Facts as pairs of words; those that are unknown are left out."""
+    for key, value in facts.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{_words(key)} › ")
+        elif value is not None and value != []:
+            name, text = _fact(key, value)
+            yield prefix + name, text
+
+
+def _is_group(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _fact(key: str, value: Any) -> tuple[str, str]:
+    if isinstance(value, bool):
+        return _words(key), "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return _words(key), ", ".join(str(v) for v in value)
+    if isinstance(value, int | float):
+        for ending, unit, size in _SIZES:
+            if key.endswith(ending):
+                return _words(key.removesuffix(ending)), f"{digits(value / size)} {unit}"
+        return _words(key), str(value)
+    return _words(key), str(value)
+
+
+def _words(key: str) -> str:
+    """A key as words; the name of a variable stays as it is."""
+    return key if key.isupper() else key.replace("_", " ")

@@ -1,0 +1,72 @@
+"""A run as one HTML file that needs nothing else: no network, no font, no library.
+
+What the page says is decided in `page` and `about`; how it looks, in templates/. The page forbids
+itself to load anything (a content security policy), so that it can be opened and passed on safely
+even though a command line, which may hold anything, stands in it.
+"""
+
+import base64
+import hashlib
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from vidmeter.meter.run import Run
+from vidmeter.meter.summary import Summary
+from vidmeter.reports import about, page
+from vidmeter.reports import format as people
+from vidmeter.reports.chart import HEIGHT, WIDTH, chart
+
+_TEMPLATES = Path(__file__).with_name("templates")
+
+
+def render(run: Run, summary: Summary) -> str:
+    """The page for one run; `summary` is that run's, or a window's of it."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for name in ("joules", "watts", "watt_hours", "seconds", "percent", "share", "digits"):
+        environment.filters[name] = _unbroken(name)
+    environment.filters["sentence"] = page.sentence
+    script = (_TEMPLATES / "report.js").read_text()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    phases = page.phase_rows(summary)
+    drawn = chart(run, summary)
+    return environment.get_template("report.html").render(
+        s=summary,
+        chart=drawn,
+        gap_legend=page.gap_legend(drawn),
+        width=WIDTH,
+        height=HEIGHT,
+        title=page.title(summary),
+        started=page.started(summary),
+        marks=page.marks(summary),
+        answer=page.answer(summary),
+        trust=page.trust(summary),
+        cautions=page.cautions(summary),
+        weights=page.weights(summary),
+        phases=phases,
+        show_units=any(row.units for row in phases),
+        outside=page.outside(summary),
+        mean_w=page.mean_w(summary),
+        not_added=page.not_added(summary),
+        devices=page.device_rows(summary),
+        work=about.work_facts(run, summary),
+        files=about.files(run, summary),
+        machine=about.machine_facts(summary),
+        method=about.method(run, summary),
+        style=Markup((_TEMPLATES / "report.css").read_text()),
+        script=Markup(script),
+        script_hash=Markup(f"sha256-{digest}"),
+    )
+
+
+def _unbroken(name: str) -> "people.Format":
+    """A filter that writes a number for people so that no line ends inside it."""
+    write: people.Format = getattr(people, name)
+    return lambda value: write(value).replace(" ", "\N{NO-BREAK SPACE}")

@@ -1,0 +1,242 @@
+"""What a page says of a run's energy: the answer, and the rows of its tables."""
+
+import shlex
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from vidmeter.meter.device import Provenance
+from vidmeter.meter.sample import Quantity
+from vidmeter.meter.sources import NAMES
+from vidmeter.meter.summary import Caution, DeviceEnergy, PerUnit, PhaseSummary, Summary
+from vidmeter.meter.windows import merged
+from vidmeter.reports.chart import Chart, tones_of
+from vidmeter.reports.format import digits, percent
+from vidmeter.reports.terminal import unit_name
+
+_MARKS = {
+    Provenance.SIMULATED: "No hardware was read: these numbers come from a script and mean nothing",
+    Provenance.MODELLED: "Not measured: computed from the processor's load and a rating",
+}
+
+
+class Figure(NamedTuple):
+    """A number that answers the question, with its 95 % interval; `unit` in words."""
+
+    number: str
+    unit: str
+    interval: str
+
+
+class PhaseRow(NamedTuple):
+    """One line of the table of phases. `share` is 0 to 1, for the bar."""
+
+    name: str
+    depth: int
+    tone: str
+    note: str
+    phase: PhaseSummary
+    mean_w: float | None
+    each_j: float | None
+    share: float
+    units: tuple[Figure, ...]
+
+
+class Outside(NamedTuple):
+    """What no phase accounts for."""
+
+    time_s: float
+    energy_j: float
+    share: float
+    mean_w: float | None
+
+
+class DeviceRow(NamedTuple):
+    """One line of the table of devices. `badge` marks what was not measured."""
+
+    e: DeviceEnergy
+    badge: str
+    label: str
+    disagreement: str
+
+
+def title(summary: Summary) -> str:
+    """The command as it would be typed, shortened in its middle."""
+    command = shlex.join(summary.command) or summary.run_id
+    return command if len(command) <= 240 else f"{command[:160]} … {command[-70:]}"
+
+
+def started(summary: Summary) -> str | None:
+    """When the window began, in UTC."""
+    if summary.started_real_ns is None:
+        return None
+    at = datetime.fromtimestamp(summary.started_real_ns // 10**9, UTC)
+    return at.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def weights(summary: Summary) -> str | None:
+    """Which weights a reference workload had, such as `random`; None for other programs."""
+    facts = (summary.workload or {}).get("facts")
+    found = facts.get("weights") if isinstance(facts, Mapping) else None
+    return found if isinstance(found, str) else None
+
+
+def marks(summary: Summary) -> list[tuple[str, str]]:
+    """What can't be overlooked: numbers that were not measured."""
+    found = [p for p in (Provenance.SIMULATED,) if summary.simulated]
+    if summary.total.provenance is Provenance.MODELLED:
+        found.append(Provenance.MODELLED)
+    return [(p.upper(), _MARKS[p]) for p in found]
+
+
+def answer(summary: Summary) -> list[Figure]:
+    """The figures that the run was made for, the first one the most wanted."""
+    answering = summary.answering
+    found = [_figure(name, unit) for name, unit in answering.per_unit.items()]
+    figures = [figure for figure in found if figure is not None]
+    if answering is not summary:
+        whole_run = _figure("j_per_video_second", summary.per_unit["j_per_video_second"])
+        if whole_run is not None:
+            figures.append(whole_run._replace(unit=f"{whole_run.unit}, with loading and all"))
+    total = summary.total
+    whole = PerUnit(total.energy_j, total.low_j, total.high_j)
+    joules, kilo = ("kJ", 1e3) if (total.covered_j or 0.0) >= 1e4 else ("J", 1.0)
+    if total.energy_j is not None:
+        figures.append(
+            Figure(digits(total.energy_j / kilo), f"{joules} in all", _interval(whole, 1 / kilo))
+        )
+        if summary.work.clips != 1:  # of one clip, the same figure stands there already
+            wh = digits(total.energy_j / 3600)
+            figures.append(Figure(wh, "Wh in all", _interval(whole, 1 / 3600)))
+    elif total.covered_j:
+        seen = digits(total.covered_j / kilo)
+        figures.append(Figure(seen, f"{joules} were seen; the rest is unknown", ""))
+    return figures
+
+
+def trust(summary: Summary) -> str:
+    """How far the answer can be relied upon, in a few words."""
+    total = summary.total
+    parts = [e for e in summary.devices if e.device.uuid in total.devices]
+    if not parts:
+        return "Nothing could be measured."
+    words = []
+    if total.energy_j and total.low_j is not None and total.high_j is not None:
+        below, above = total.low_j / total.energy_j - 1, total.high_j / total.energy_j - 1
+        if abs(below + above) < 0.002:
+            words.append(f"±{above * 100:.2g} % (95 % interval, sensor error included)")
+        else:
+            words.append(f"−{-below * 100:.0f} % to +{above * 100:.0f} % (95 % interval)")
+    names = sorted({e.source for e in parts if e.source})
+    if names:
+        words.append(f"from {' and '.join(names)}")
+    words.append(f"{percent(total.coverage)} of the time is covered")
+    opinions = [e for e in parts if e.disagreement is not None]
+    if opinions:
+        worst = max(opinions, key=lambda e: abs(e.disagreement or 0.0))
+        words.append(
+            f"{worst.second_source} as a second source: {_signed(worst.disagreement)}"
+            + (" at most" if len(opinions) > 1 else "")
+        )
+    else:
+        words.append("no second source to compare with")
+    return sentence("; ".join(words))
+
+
+def cautions(summary: Summary) -> list[Caution]:
+    """The doubts; that all is simulated stands above everything already."""
+    return [caution for caution in summary.cautions if caution.kind != "simulated"]
+
+
+def gap_legend(chart: Chart) -> str:
+    """What the hatching means; empty where there is none."""
+    sources = {row.source for row in chart.rows if row.gaps}
+    if not sources:
+        return ""
+    counted = "; the energy counter counts on" if sources == {NAMES[Quantity.ENERGY]} else ""
+    return f"hatched: power was not read there{counted}"
+
+
+def sentence(text: str) -> str:
+    """A text with a capital in front and a full stop behind."""
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}"
+
+
+def phase_rows(summary: Summary) -> list[PhaseRow]:
+    """The table of phases, parents before their children."""
+    tones = tones_of([phase.path for phase in summary.phases])
+    rows = []
+    for phase in summary.phases:
+        energy_j, time_s = phase.total.energy_j, phase.duration_s
+        note = "" if phase.complete else "left open"
+        if phase.error:
+            note = f"{note}, {phase.error}" if note else phase.error
+        figures = [_figure(name, unit) for name, unit in phase.per_unit.items()]
+        rows.append(
+            PhaseRow(
+                name=phase.path[-1],
+                depth=len(phase.path) - 1,
+                tone=tones[phase.path],
+                note=note,
+                phase=phase,
+                mean_w=energy_j / time_s if energy_j is not None and time_s else None,
+                each_j=energy_j / phase.count if energy_j is not None else None,
+                share=min(max(phase.share or 0.0, 0.0), 1.0),
+                units=tuple(f for f in figures if f is not None),
+            )
+        )
+    return rows
+
+
+def device_rows(summary: Summary) -> list[DeviceRow]:
+    """The table of devices."""
+    rows = []
+    for e in summary.devices:
+        measured = e.device.provenance is Provenance.MEASURED
+        index = "" if e.device.index is None else f" {e.device.index}"
+        label = f"{e.device.kind.upper()}{index}"
+        badge = "" if measured else e.device.provenance.upper()
+        rows.append(DeviceRow(e, badge, label, _signed(e.disagreement)))
+    return rows
+
+
+def outside(summary: Summary) -> Outside | None:
+    """The energy outside every phase; None where there is no such number, or no phase."""
+    energy_j, whole_j = summary.unattributed_j, summary.total.energy_j
+    if energy_j is None or not whole_j:
+        return None
+    inside = merged(span for p in summary.phases if len(p.path) == 1 for span in p.windows)
+    time_s = summary.duration_s - sum(b - a for a, b in inside) / 1e9
+    mean_w = energy_j / time_s if time_s > 0 else None
+    return Outside(time_s, energy_j, max(energy_j / whole_j, 0.0), mean_w)
+
+
+def mean_w(summary: Summary) -> float | None:
+    """The total's mean power over the window, W."""
+    energy_j = summary.total.energy_j
+    return energy_j / summary.duration_s if energy_j and summary.duration_s else None
+
+
+def not_added(summary: Summary) -> str:
+    """Which devices the total leaves out, since energies of different provenance don't add up."""
+    names = [e.device.name for e in summary.devices if e.device.uuid not in summary.total.devices]
+    if not names or summary.total.provenance is None:
+        return ""
+    left = " and ".join(names)
+    return f"The total holds what was {summary.total.provenance}; {left} is not added to it."
+
+
+def _figure(name: str, unit: PerUnit) -> Figure | None:
+    if unit.value is None:
+        return None
+    return Figure(digits(unit.value), unit_name(name), _interval(unit, 1.0))
+
+
+def _interval(of: PerUnit, factor: float) -> str:
+    if of.low is None or of.high is None:
+        return ""
+    return f"{digits(of.low * factor)} to {digits(of.high * factor)}"
+
+
+def _signed(share: float | None) -> str:
+    return "" if share is None else f"{share * 100:+.2g} %".replace("-", "−")

@@ -1,0 +1,143 @@
+"""The loop on sensors whose truth is known, and on sensors that fail."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vidmeter.meter.clock import monotonic_ns
+from vidmeter.meter.device import Device, Kind, Provenance
+from vidmeter.meter.marks import MarkReader
+from vidmeter.meter.run import Run
+from vidmeter.meter.sample import Quantity, Sample, Series
+from vidmeter.meter.sampler import Sampler
+from vidmeter.meter.sensors.base import Fault, Reading, Sensor
+from vidmeter.meter.sensors.fake import FakeSensor
+from vidmeter.meter.store import RunWriter, load
+from vidmeter.meter.summarize import summarize
+
+STEP = {"devices": [{"name": "Step", "curve": [[0, 100], [0.6, 100], [0.6, 400]]}]}
+
+
+def record(tmp_path: Path, sensor: Sensor, seconds: float, *, stall_s: float = 0) -> Run:
+    """Sample a sensor for a while, with one pause of the loop in the middle."""
+    path = tmp_path / "a.vidmeter"
+    start = monotonic_ns()
+    facts = {"id": "x", "command": [], "start_ns": start, "period_ns": 20_000_000}
+    writer = RunWriter.create(path, facts)
+    for device in sensor.devices:
+        writer.add_device(device)
+    sampler = Sampler([sensor], writer, MarkReader(tmp_path), period_ns=20_000_000)
+    stalled = False
+    while (now := monotonic_ns()) - start < seconds * 1e9:
+        if stall_s and not stalled and now - start > seconds * 5e8:
+            time.sleep(stall_s)
+            stalled = True
+        time.sleep(sampler.wait_s())
+        sampler.tick()
+    end = monotonic_ns()
+    sampler.settle(end)
+    writer.put(end_ns=end)
+    assert sampler.finish()
+    return load(path)
+
+
+def test_the_energy_of_a_known_curve_is_found(tmp_path: Path) -> None:
+    start = monotonic_ns()
+    sensor = FakeSensor(STEP, start_ns=start)
+
+    run = record(tmp_path, sensor, 1.5)
+
+    total = summarize(run).total
+    t0, t1 = (run.start_ns - start) / 1e9, (run.end_ns or 0 - start) / 1e9 - start / 1e9
+    exact = 100 * (0.6 - t0) + 400 * (t1 - 0.6)
+    # Readings come every 20 ms: a step between two of them is placed in their middle.
+    assert total.energy_j == pytest.approx(exact, abs=0.011 * 300)
+    assert total.low_j is not None and total.high_j is not None
+    assert total.low_j < exact < total.high_j
+
+
+def test_ticks_keep_to_their_deadlines_without_drift(tmp_path: Path) -> None:
+    class Slow(Reader):
+        def read(self, now_ns: int) -> Reading:
+            time.sleep(0.005)
+            return Reading([Sample(self.power, now_ns, 1.0)], [])
+
+    run = record(tmp_path, Slow(), 1.0)
+
+    (trace,) = run.traces.values()
+    assert len(trace.t_ns) == pytest.approx(50, abs=5)
+
+
+def test_a_late_tick_is_an_event_and_missed_ones_are_not_made_up_for(tmp_path: Path) -> None:
+    run = record(tmp_path, Reader(), 0.6, stall_s=0.5)
+
+    late = [e for e in run.events if e.kind == "late"]
+    (trace,) = run.traces.values()
+    gaps = [b - a for a, b in zip(trace.t_ns, trace.t_ns[1:], strict=False)]
+    assert late
+    assert max(gaps) > 450e6
+    # A fresh burst would show readings closer than half a period.
+    assert sum(gap < 8e6 for gap in gaps) <= 2
+    summary = summarize(run)
+    assert summary.devices[0].coverage < 0.9
+    assert summary.total.energy_j is None
+    assert summary.total.covered_j is not None
+
+
+def test_a_sensor_that_raises_does_not_stop_the_others(tmp_path: Path) -> None:
+    class Broken(Reader):
+        def read(self, now_ns: int) -> Reading:
+            raise ZeroDivisionError("a bug")
+
+    run = record(tmp_path, Broken(), 0.3)
+
+    (event,) = [e for e in run.events if e.kind == "sensor_failed"]
+    assert "a bug" in event.detail
+    assert event.count >= 10
+
+
+def test_the_same_fault_tick_after_tick_is_one_event_with_a_count(tmp_path: Path) -> None:
+    class Failing(Reader):
+        def read(self, now_ns: int) -> Reading:
+            return Reading([], [Fault("read_failed", "X", "no answer", self.power)])
+
+    run = record(tmp_path, Failing(), 0.4)
+
+    (event,) = [e for e in run.events if e.kind == "read_failed"]
+    assert event.count >= 15
+    assert event.end_ns - event.start_ns > 0.3e9
+    assert event.device == "X"
+
+
+def test_both_clocks_are_kept_while_it_runs(tmp_path: Path) -> None:
+    run = record(tmp_path, Reader(), 1.3)
+
+    assert len(run.anchors) >= 2
+    for anchor in run.anchors:
+        assert abs(anchor.to_real(monotonic_ns()) - time.time_ns()) < 50e6
+
+
+class Reader:
+    """A constant watt, read when asked."""
+
+    notes: tuple[str, ...] = ()
+    power = Series("X", Quantity.POWER_INSTANT)
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        return (Device("X", "X", Kind.GPU, "test", Provenance.SIMULATED, "test"),)
+
+    def read(self, now_ns: int) -> Reading:
+        return Reading([Sample(self.power, now_ns, 1.0)], [])
+
+    def close(self) -> None:
+        pass
+
+
+def test_the_shipped_script_plays(tmp_path: Path) -> None:
+    sensor: Any = FakeSensor.open(None)
+
+    assert sensor.devices[0].provenance is Provenance.SIMULATED
+    assert sensor.read(monotonic_ns()).samples
