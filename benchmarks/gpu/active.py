@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from benchmarks.gpu import analysis
 from benchmarks.gpu.card import Column, Polled
@@ -29,6 +29,18 @@ RANDOM_S = (0.01, 0.06)
 STEP_S = 12.0
 POLLER_HZ = (0, 10, 50, 200)
 _POWERS = ("power_instant_w", "power_average_w", "power_usage_w", "power_ring_w", "power_memory_w")
+
+
+class Worker(Protocol):
+    """What makes the load: asked to begin something, it says at its end what it really did."""
+
+    def ask(self, **request: Any) -> None:
+        """Begin something; `answer` brings what came of it."""
+        ...
+
+    def answer(self) -> dict[str, Any]:
+        """What came of the request, when it is done; LoadFailed without an answer."""
+        ...
 
 
 class LoadFailed(Exception):
@@ -78,7 +90,7 @@ class Load:
         self._process.wait()
 
 
-def steady(bench: Bench, load: Load, seconds: float) -> dict[str, Any]:
+def steady(bench: Bench, load: Worker, seconds: float) -> dict[str, Any]:
     """A steady product: the sources against each other, and refreshed how often."""
     before, long_s = held(bench.card), 0.8 * seconds
     load.ask(do="steady", size=LARGE, seconds=seconds + 1)
@@ -100,7 +112,7 @@ def steady(bench: Bench, load: Load, seconds: float) -> dict[str, Any]:
     }
 
 
-def steps(bench: Bench, load: Load, seconds: float) -> dict[str, Any]:
+def steps(bench: Bench, load: Worker, seconds: float) -> dict[str, Any]:
     """Idle and load in turns of six seconds: delay and rise of each source."""
     period_s = STEP_S if seconds >= 2 * STEP_S + 1 else (seconds - 1) / 2
     whole = max(2, int((seconds - 1) / period_s)) * period_s
@@ -116,7 +128,7 @@ def steps(bench: Bench, load: Load, seconds: float) -> dict[str, Any]:
     return found | agreement(polled)
 
 
-def waves(bench: Bench, load: Load, seconds: float) -> dict[str, Any]:
+def waves(bench: Bench, load: Worker, seconds: float) -> dict[str, Any]:
     """Fast square waves: which window each source averages over, and which integrals go wrong."""
     each_s = max(1.0, seconds / (len(WAVES_S) + 1) - 1.2)
     found: dict[str, Any] = {"each_s": each_s, "waves": {}}
@@ -146,7 +158,7 @@ def waves(bench: Bench, load: Load, seconds: float) -> dict[str, Any]:
     return found
 
 
-def data(bench: Bench, load: Load, seconds: float) -> dict[str, Any]:
+def data(bench: Bench, load: Worker, seconds: float) -> dict[str, Any]:
     """The same product on random numbers and on zeros, in turns: power and speed of each."""
     rounds = max(1, int(seconds / 10))
     each_s = seconds / (2 * rounds) - 1
@@ -165,7 +177,7 @@ def data(bench: Bench, load: Load, seconds: float) -> dict[str, Any]:
     return found
 
 
-def poller(bench: Bench, load: Load, seconds: float) -> dict[str, Any]:
+def poller(bench: Bench, load: Worker, seconds: float) -> dict[str, Any]:
     """How much a steady load is slowed by vidmeter's sensor at several rates, in shuffled turns."""
     rounds = 3 if seconds >= 30 else 2
     each_s = max(0.5, seconds / (rounds * 2 * len(POLLER_HZ)) - 0.15)
@@ -192,7 +204,7 @@ def _tick(sensor: NvmlSensor, seconds: float, *, hz: int) -> None:
 
 
 def _wave(
-    bench: Bench, load: Load, name: str, seconds: float, **request: Any
+    bench: Bench, load: Worker, name: str, seconds: float, **request: Any
 ) -> tuple[Polled, Sequence[int]]:
     load.ask(do="wave", seconds=seconds, **request)
     polled = bench.card.poll(seconds + 0.8, hz=500 if "steps" in name else 1000)

@@ -7,7 +7,7 @@ doesn't begin with nvmlDeviceGet: no setting of a card can be changed from here.
 
 import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ctypes import byref, c_int32, c_uint, c_ulonglong
 from functools import partial
 from typing import Any, NamedTuple
@@ -90,9 +90,12 @@ class Card:
             for name, pair in POLLED.items()
             if self.fields([pair])[0].code == SUCCESS and self.fields([pair])[0].value
         }
-        self.functions = {
-            name: call for name, call in _functions(self.handle).items() if call() == SUCCESS
-        }
+        self.functions: dict[str, Callable[[], int]] = {}
+        """The readings with a function of their own that this card offers."""
+        self._values: dict[str, Callable[[], float]] = {}
+        for name, (call, value) in _functions(self.handle).items():
+            if call() == SUCCESS:
+                self.functions[name], self._values[name] = call, value
 
     def bind_fields(self, pairs: Sequence[tuple[int, int]]) -> tuple[Callable[[], int], list[Any]]:
         """The call that reads these (field, scope), and the structures that it fills."""
@@ -164,6 +167,10 @@ class Card:
         self._poll_ring(seen_us, into)
         return into._replace(end_ns=monotonic_ns())
 
+    def value(self, name: str) -> float:
+        """What the function of that name last brought, in the unit of its name."""
+        return self._values[name]() / _SCALE.get(name, 1)
+
     def _poll_function(self, name: str, into: Polled) -> None:
         call = self.functions.get(name)
         if call is None:
@@ -171,7 +178,7 @@ class Card:
         before = monotonic_ns()
         code = call()
         middle = (before + monotonic_ns()) // 2
-        _keep(into, name, middle, code, call.value() / _SCALE.get(name, 1), 0)
+        _keep(into, name, middle, code, self.value(name), 0)
 
     def _poll_ring(self, seen_us: int, into: Polled) -> int:
         code, entries = self.ring(after_us=seen_us)
@@ -182,24 +189,12 @@ class Card:
         return max([seen_us, *(stamp_us for stamp_us, _ in entries)])
 
 
-class Function(NamedTuple):
-    """One nvmlDeviceGet… function with its arguments bound, and what it last filled in."""
-
-    ask: Callable[[], int]
-    value: Callable[[], float]
-
-    def __call__(self) -> int:
-        """Ask the driver; its code."""
-        code: int = self.ask()
-        return code
-
-
 _SCALE = {"power_usage_w": 1000, "energy_call_j": 1000, "power_limit_w": 1000}
 _SLOW = ("temperature_c", "sm_clock_mhz", "memory_clock_mhz", "clocks_event_reasons")
 
 
-def _functions(handle: Any) -> dict[str, Function]:
-    """Every reading that has a function of its own, by what it is called in the findings."""
+def _functions(handle: Any) -> Mapping[str, tuple[Callable[[], int], Callable[[], float]]]:
+    """Every reading with a function of its own: the call, and what it last filled in."""
     use, memory = pynvml.c_nvmlUtilization_t(), pynvml.c_nvmlMemory_t()
     parts: list[tuple[str, str, tuple[Any, ...], Any, Callable[[Any], float]]] = [
         ("power_usage_w", "PowerUsage", (), c_uint(), _value),
@@ -216,8 +211,7 @@ def _functions(handle: Any) -> dict[str, Function]:
     for name, function_name, arguments, out, value in parts:
         function = read_only(f"nvmlDeviceGet{function_name}")
         if function is not None:
-            ask = partial(function, handle, *arguments, byref(out))
-            found[name] = Function(ask, partial(value, out))
+            found[name] = partial(function, handle, *arguments, byref(out)), partial(value, out)
     return found
 
 

@@ -31,6 +31,12 @@ WAN_SIZES = ((150, 81, 20), (100, 33, 10), (60, 17, 5))
 replaced by what the first card took."""
 
 
+STAGES = (
+    *("sources", "latency", "idle", "refresh", "load", "idle_with_context", "steady", "steps"),
+    *("waves", "data", "poller", TINY, WAN),
+)
+
+
 class Stage(NamedTuple):
     """One part of the script: what it wants of the time, and the least it is worth doing with."""
 
@@ -89,10 +95,12 @@ class FirstCard:
 
     def run(self) -> int:
         """Do all stages that the time allows; the exit code."""
-        stages = [s for s in self._stages() if self._options.only in (None, s.name)]
+        stages = self._stages()
+        if self._options.only:
+            stages = _only(stages, self._options.only)
         try:
             for i, stage in enumerate(stages):
-                later_s = sum(s.least_s for s in stages[i + 1 :])
+                later_s = sum(s.least_s for s in stages[i + 1 :] if not self._unwanted(s))
                 self._do(stage, allot(stage, self._left_s(), later_s=later_s))
         finally:
             if self._load is not None:
@@ -148,14 +156,16 @@ class FirstCard:
         self._write()
 
     def _why_not(self, stage: Stage, seconds: float) -> str | None:
-        if stage.name == "load" or stage.needs_load:
-            if self._options.no_load:
-                return "--no-load"
-            if stage.needs_load and self._load is None and self._options.only is None:
-                return "there is no load: see the stage load"
+        if self._unwanted(stage):
+            return "--no-load"
+        if stage.needs_load and self._load is None:
+            return "there is no load: see the stage load"
         if seconds < stage.least_s:
             return f"{seconds:.0f} s are left for it, and it needs {stage.least_s:.0f}"
         return None
+
+    def _unwanted(self, stage: Stage) -> bool:
+        return self._options.no_load and (stage.needs_load or stage.name == "load")
 
     def _start_load(self, _seconds: float) -> dict[str, Any]:
         from benchmarks.gpu.active import Load
@@ -211,6 +221,13 @@ class FirstCard:
         print(f"[{self._left_s():4.0f} s left] {text}", flush=True)
 
 
+def _only(stages: list[Stage], name: str) -> list[Stage]:
+    """One stage, with the load before it where it needs that."""
+    wanted = next(stage for stage in stages if stage.name == name)
+    first = [s for s in stages if s.name == "load" and wanted.needs_load]
+    return [*(s for s in first if s is not wanted), wanted]
+
+
 def allot(stage: Stage, left_s: float, *, later_s: float) -> float:
     """What a stage gets of the seconds left, when later ones need at least `later_s`."""
     spare_s = max(left_s - later_s, min(left_s, stage.least_s))
@@ -260,7 +277,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--wheels", type=Path, help="folder of wheels for packages that are missing here")
     add("--budget-s", type=float, default=570, help="seconds for everything (default 570)")
     add("--no-load", action="store_true", help="only read: leave out what needs torch and CUDA")
-    add("--only", metavar="STAGE", help="one stage alone; a workload needs no load before it")
+    add("--only", choices=STAGES, help="one stage alone, after the load if it needs that")
     add("--wan-frames", type=int, help=f"frames of {WAN}, instead of what the time allows")
     add("--wan-steps", type=int, help=f"denoising steps of {WAN}, likewise")
     return parser

@@ -65,7 +65,7 @@ def sources(bench: Bench, _seconds: float) -> dict[str, Any]:
     pairs += [(ENERGY_FIELD, 0), (ENERGY_2, 0)]
     return {
         "fields": [_field(card, field, scope) for field, scope in pairs],
-        "functions": {name: call.value() for name, call in card.functions.items()},
+        "functions": {name: card.value(name) for name in card.functions},
         "ring": _ring(card, POWER_RING),
         "module_ring": _ring(card, MODULE_RING),
         "limits": _named_fields(card, LIMIT_FIELDS, scale=1000),
@@ -86,7 +86,7 @@ def _field(card: Card, field: int, scope: int) -> dict[str, Any]:
         "state": state,
         "why": None if answer.code == SUCCESS else words(answer.code),
         unit: None if answer.value is None else answer.value / 1000,
-        "stamped": answer.stamp_us != 0,
+        "stamped": None if answer.code != SUCCESS else answer.stamp_us != 0,
     }
 
 
@@ -143,7 +143,7 @@ def _calls(bench: Bench) -> dict[str, Callable[[], Any]]:
     for name, pairs in groups.items():
         if all(answer.code == SUCCESS for answer in card.fields(pairs)):
             calls[name] = card.bind_fields(pairs)[0]
-    calls |= {name: function.ask for name, function in card.functions.items()}
+    calls |= card.functions
     if card.ring_size()[0] == SUCCESS:
         calls["ring_all"] = card.ring
         calls["ring_size"] = card.ring_size

@@ -24,13 +24,14 @@ def bench(
     environ: Mapping[str, str],
     out: Path,
     names: Mapping[str, str],
+    device: str = "cuda",
 ) -> dict[str, Any]:
     """Run `vidmeter bench` on one workload; its run file and page go to `out`.
 
     `names` are texts that must not be published, with what stands in for them.
     """
     with tempfile.TemporaryDirectory(prefix="first-card-") as folder:
-        command = [sys.executable, "-m", "vidmeter", "bench", name, "--device", "cuda"]
+        command = [sys.executable, "-m", "vidmeter", "bench", name, "--device", device]
         command += ["--output", folder, "--quiet"]
         command += [part for k, v in settings.items() for part in ("--set", f"{k}={v}")]
         log = Path(folder) / "log.txt"
