@@ -1,0 +1,921 @@
+/*
+ * A simulated NVIDIA driver library: the part of NVML's interface that nvidia-ml-py and vidmeter
+ * call, answered from a script of true power (README.md describes the format) instead of a card.
+ *
+ * All processes that load it see the same cards: what it answers depends on the script and on
+ * CLOCK_MONOTONIC alone. Structures, constants and return codes are NVML's ABI (nvml.h).
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#define API __attribute__((visibility("default")))
+
+enum {
+    SUCCESS = 0,
+    UNINITIALIZED = 1,
+    INVALID_ARGUMENT = 2,
+    NOT_SUPPORTED = 3,
+    NOT_FOUND = 6,
+    INSUFFICIENT_SIZE = 7,
+    GPU_IS_LOST = 15,
+    UNKNOWN = 999,
+};
+enum { VALUE_UNSIGNED_INT = 1, VALUE_UNSIGNED_LONG_LONG = 3 };
+enum { FIELD_TOTAL_ENERGY = 83, FIELD_AVERAGE = 185, FIELD_INSTANT = 186, FIELD_ENERGY = 191 };
+enum { TOTAL_POWER_SAMPLES = 0 };
+enum { INSTANT, AVERAGE, USAGE, READINGS };
+enum { STAMP_REFRESH, STAMP_ZERO, STAMP_QUERY };
+enum { MAX_GPUS = 16, MAX_POINTS = 4096, MAX_ANSWERS = 64, MAX_MIG = 7, TEXT = 96 };
+
+struct gpu;
+
+struct device { /* what a handle points to: a card, or an instance of one */
+    struct gpu *gpu;
+    char uuid[TEXT];
+    int mig;
+};
+
+struct reading {
+    int64_t refresh_ns; /* 0: not offered */
+    int64_t window_ns;
+};
+
+struct answer {
+    char name[TEXT];
+    int code;
+};
+
+struct gpu {
+    struct device card;
+    struct device instances[MAX_MIG];
+    int mig_count, mig_enabled, index;
+    char name[TEXT], pci[32], vbios[TEXT];
+    int64_t epoch_ns;
+    double at_s[MAX_POINTS], watts[MAX_POINTS], joules[MAX_POINTS];
+    int points, repeat;
+    struct reading readings[READINGS];
+    int stamps;
+    int64_t tick_ns; /* 0: no energy counter */
+    double counter_start_j, broken_w, reset_s;
+    int64_t ring_ns, ring_window_ns; /* 0: no ring */
+    int ring_depth;
+    double lost_s, back_s, zero_from_s, zero_to_s;
+    long delay_us;
+    struct answer answers[MAX_ANSWERS];
+    int answer_count;
+    unsigned temperature, sm_clock, memory_clock, max_sm_clock, max_memory_clock;
+    unsigned utilization, memory_utilization, cores, architecture, persistence;
+    unsigned limit_mw, default_limit_mw;
+    int capability_major, capability_minor, ecc; /* ecc -1: not offered */
+    unsigned long long memory_total, memory_used, clock_reasons;
+};
+
+static struct gpu gpus[MAX_GPUS];
+static int gpu_count, init_code, users, cuda_version;
+static char driver_version[TEXT], nvml_version[TEXT];
+static int64_t real_offset_ns; /* wall clock minus CLOCK_MONOTONIC */
+
+/* ---- the script ---- */
+
+static int at_gpu(const char *key, const char *rest, struct gpu *g)
+{
+    char word[TEXT];
+    double a = 0, b = 0, c = 0;
+    int n = sscanf(rest, "%lf %lf %lf", &a, &b, &c);
+    int kind = -1;
+
+    if (!strcmp(key, "uuid"))
+        return sscanf(rest, "%95s", g->card.uuid) == 1;
+    if (!strcmp(key, "name"))
+        return sscanf(rest, "%95[^\n]", g->name) == 1;
+    if (!strcmp(key, "pci"))
+        return sscanf(rest, "%31s", g->pci) == 1;
+    if (!strcmp(key, "vbios"))
+        return sscanf(rest, "%95s", g->vbios) == 1;
+    if (!strcmp(key, "epoch_ns"))
+        return sscanf(rest, "%" SCNd64, &g->epoch_ns) == 1;
+    if (!strcmp(key, "repeat"))
+        return g->repeat = 1;
+    if (!strcmp(key, "point")) {
+        int i = g->points;
+        if (n != 2 || i == MAX_POINTS || (i && a < g->at_s[i - 1]))
+            return 0;
+        g->at_s[i] = a;
+        g->watts[i] = b;
+        if (i)
+            g->joules[i] = g->joules[i - 1] + (g->watts[i - 1] + b) / 2 * (a - g->at_s[i - 1]);
+        g->points++;
+        return 1;
+    }
+    if (!strcmp(key, "instant"))
+        kind = INSTANT;
+    if (!strcmp(key, "average"))
+        kind = AVERAGE;
+    if (!strcmp(key, "usage"))
+        kind = USAGE;
+    if (kind >= 0) {
+        g->readings[kind].refresh_ns = llround(a * 1e6);
+        g->readings[kind].window_ns = llround(b * 1e6);
+        return n == 2 && a > 0 && b > 0;
+    }
+    if (!strcmp(key, "stamps")) {
+        if (sscanf(rest, "%95s", word) != 1)
+            return 0;
+        g->stamps = !strcmp(word, "zero")    ? STAMP_ZERO
+                    : !strcmp(word, "query") ? STAMP_QUERY
+                                             : STAMP_REFRESH;
+        return g->stamps != STAMP_REFRESH || !strcmp(word, "refresh");
+    }
+    if (!strcmp(key, "counter")) {
+        g->tick_ns = llround(a * 1e6);
+        g->counter_start_j = b;
+        return n == 2 && a > 0;
+    }
+    if (!strcmp(key, "counter_broken_w"))
+        return g->broken_w = a, n == 1;
+    if (!strcmp(key, "counter_reset_s"))
+        return g->reset_s = a, n == 1;
+    if (!strcmp(key, "ring")) {
+        g->ring_ns = llround(a * 1e6);
+        g->ring_window_ns = llround(b * 1e6);
+        g->ring_depth = (int)c;
+        return n == 3 && a > 0 && b > 0 && c >= 1;
+    }
+    if (!strcmp(key, "lost_s")) {
+        g->lost_s = a;
+        g->back_s = n == 2 ? b : INFINITY;
+        return n >= 1;
+    }
+    if (!strcmp(key, "zero_s")) {
+        g->zero_from_s = a;
+        g->zero_to_s = b;
+        return n == 2;
+    }
+    if (!strcmp(key, "delay_us"))
+        return g->delay_us = (long)a, n == 1;
+    if (!strcmp(key, "answer")) {
+        struct answer *answer = &g->answers[g->answer_count];
+        if (g->answer_count == MAX_ANSWERS)
+            return 0;
+        g->answer_count++;
+        return sscanf(rest, "%95s %d", answer->name, &answer->code) == 2;
+    }
+    if (!strcmp(key, "mig_instance")) {
+        struct device *part = &g->instances[g->mig_count];
+        if (g->mig_count == MAX_MIG)
+            return 0;
+        g->mig_count++;
+        g->mig_enabled = part->mig = 1;
+        part->gpu = g;
+        return sscanf(rest, "%95s", part->uuid) == 1;
+    }
+    if (!strcmp(key, "mig_enabled"))
+        return g->mig_enabled = 1;
+    if (!strcmp(key, "temperature_c"))
+        return g->temperature = (unsigned)a, n == 1;
+    if (!strcmp(key, "clocks_mhz")) {
+        g->sm_clock = (unsigned)a;
+        g->memory_clock = (unsigned)b;
+        return n == 2;
+    }
+    if (!strcmp(key, "max_clocks_mhz")) {
+        g->max_sm_clock = (unsigned)a;
+        g->max_memory_clock = (unsigned)b;
+        return n == 2;
+    }
+    if (!strcmp(key, "utilization_pct")) {
+        g->utilization = (unsigned)a;
+        g->memory_utilization = (unsigned)b;
+        return n == 2;
+    }
+    if (!strcmp(key, "memory_b"))
+        return sscanf(rest, "%llu %llu", &g->memory_total, &g->memory_used) == 2;
+    if (!strcmp(key, "power_limit_w")) {
+        g->limit_mw = (unsigned)llround(a * 1000);
+        g->default_limit_mw = (unsigned)llround(b * 1000);
+        return n == 2;
+    }
+    if (!strcmp(key, "clock_reasons"))
+        return sscanf(rest, "%llu", &g->clock_reasons) == 1;
+    if (!strcmp(key, "cores"))
+        return g->cores = (unsigned)a, n == 1;
+    if (!strcmp(key, "architecture"))
+        return g->architecture = (unsigned)a, n == 1;
+    if (!strcmp(key, "compute_capability"))
+        return sscanf(rest, "%d %d", &g->capability_major, &g->capability_minor) == 2;
+    if (!strcmp(key, "persistence"))
+        return g->persistence = (unsigned)a, n == 1;
+    if (!strcmp(key, "ecc"))
+        return g->ecc = (int)a, n == 1;
+    return 0;
+}
+
+static int at_driver(const char *key, const char *rest)
+{
+    if (!strcmp(key, "real_offset_ns"))
+        return sscanf(rest, "%" SCNd64, &real_offset_ns) == 1;
+    if (!strcmp(key, "init"))
+        return sscanf(rest, "%d", &init_code) == 1;
+    if (!strcmp(key, "driver_version"))
+        return sscanf(rest, "%95s", driver_version) == 1;
+    if (!strcmp(key, "nvml_version"))
+        return sscanf(rest, "%95s", nvml_version) == 1;
+    if (!strcmp(key, "cuda_version"))
+        return sscanf(rest, "%d", &cuda_version) == 1;
+    return 0;
+}
+
+static int begin_gpu(void)
+{
+    struct gpu *g = &gpus[gpu_count];
+
+    if (gpu_count == MAX_GPUS)
+        return 0;
+    g->card.gpu = g;
+    g->index = gpu_count++;
+    g->broken_w = g->zero_from_s = NAN;
+    g->reset_s = g->lost_s = g->back_s = INFINITY;
+    return 1;
+}
+
+static int read_script(void)
+{
+    const char *path = getenv("VIDMETER_SIM_NVML");
+    FILE *file = path ? fopen(path, "r") : NULL;
+    char line[512];
+    int number = 0;
+
+    if (!file) {
+        fprintf(stderr, "simulated driver: can't read VIDMETER_SIM_NVML=%s\n", path ? path : "");
+        return UNKNOWN;
+    }
+    memset(gpus, 0, sizeof gpus);
+    gpu_count = init_code = 0;
+    while (fgets(line, sizeof line, file)) {
+        char key[TEXT];
+        int used = 0, ok;
+        number++;
+        if (sscanf(line, " %95s %n", key, &used) != 1 || key[0] == '#')
+            continue;
+        if (!strcmp(key, "gpu"))
+            ok = begin_gpu();
+        else if (gpu_count)
+            ok = at_gpu(key, line + used, &gpus[gpu_count - 1]);
+        else
+            ok = at_driver(key, line + used);
+        if (!ok) {
+            fprintf(stderr, "simulated driver: %s:%d makes no sense: %s", path, number, line);
+            fclose(file);
+            return UNKNOWN;
+        }
+    }
+    fclose(file);
+    for (int i = 0; i < gpu_count; i++)
+        if (!gpus[i].points) {
+            fprintf(stderr, "simulated driver: %s: GPU %d has no point\n", path, i);
+            return UNKNOWN;
+        }
+    return init_code;
+}
+
+/* ---- time and true power ---- */
+
+static int64_t monotonic_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+static int64_t floor_to(int64_t t, int64_t grid)
+{
+    int64_t rest = t % grid;
+    return t - (rest < 0 ? rest + grid : rest);
+}
+
+static int64_t age_ns(const struct gpu *g)
+{
+    return monotonic_ns() - g->epoch_ns;
+}
+
+static long long stamp_us(const struct gpu *g, int64_t age)
+{
+    return (g->epoch_ns + age + real_offset_ns) / 1000;
+}
+
+/* True energy between the curve's first point and `t` seconds after the epoch, J. */
+static double energy_j(const struct gpu *g, double t)
+{
+    int low = 0, high = g->points - 1;
+    double begin = g->at_s[0], span = g->at_s[high] - begin, before = 0, share, x;
+
+    if (g->repeat && span > 0) {
+        double turns = floor((t - begin) / span);
+        before = turns * g->joules[high];
+        t -= turns * span;
+    }
+    if (t <= begin)
+        return before + g->watts[0] * (t - begin);
+    if (t >= g->at_s[high])
+        return before + g->joules[high] + g->watts[high] * (t - g->at_s[high]);
+    while (high - low > 1) {
+        int middle = (low + high) / 2;
+        if (g->at_s[middle] <= t)
+            low = middle;
+        else
+            high = middle;
+    }
+    x = t - g->at_s[low];
+    share = x / (g->at_s[high] - g->at_s[low]);
+    return before + g->joules[low] +
+           x * (g->watts[low] + share / 2 * (g->watts[high] - g->watts[low]));
+}
+
+static unsigned mean_mw(const struct gpu *g, int64_t end_ns, int64_t window_ns)
+{
+    double joules = energy_j(g, end_ns / 1e9) - energy_j(g, (end_ns - window_ns) / 1e9);
+    return (unsigned)llround(joules / (window_ns / 1e9) * 1000);
+}
+
+/* A power reading as last refreshed at `age`; `at` is the refresh's instant. */
+static unsigned reading_mw(const struct gpu *g, int kind, int64_t age, int64_t *at)
+{
+    double now_s = age / 1e9;
+    *at = floor_to(age, g->readings[kind].refresh_ns);
+    if (now_s >= g->zero_from_s && now_s < g->zero_to_s)
+        return 0;
+    return mean_mw(g, *at, g->readings[kind].window_ns);
+}
+
+static unsigned long long counter_mj(const struct gpu *g, int64_t age, int64_t *at)
+{
+    double tick_s, joules;
+    *at = floor_to(age, g->tick_ns);
+    tick_s = *at / 1e9;
+    if (age / 1e9 >= g->reset_s)
+        joules = tick_s > g->reset_s ? energy_j(g, tick_s) - energy_j(g, g->reset_s) : 0;
+    else if (!isnan(g->broken_w))
+        joules = g->counter_start_j + g->broken_w * tick_s;
+    else
+        joules = g->counter_start_j + energy_j(g, tick_s) - energy_j(g, 0);
+    return joules > 0 ? (unsigned long long)llround(joules * 1000) : 0;
+}
+
+/* ---- the interface ---- */
+
+typedef struct device *nvmlDevice_t;
+
+typedef union {
+    double dVal;
+    unsigned uiVal;
+    unsigned long ulVal;
+    unsigned long long ullVal;
+    long long sllVal;
+    int siVal;
+    unsigned short usVal;
+} nvmlValue_t;
+
+typedef struct {
+    unsigned fieldId, scopeId;
+    long long timestamp, latencyUsec;
+    unsigned valueType, nvmlReturn;
+    nvmlValue_t value;
+} nvmlFieldValue_t;
+
+typedef struct {
+    unsigned long long timeStamp;
+    nvmlValue_t sampleValue;
+} nvmlSample_t;
+
+typedef struct {
+    char busIdLegacy[16];
+    unsigned domain, bus, device, pciDeviceId, pciSubSystemId;
+    char busId[32];
+} nvmlPciInfo_t;
+
+typedef struct {
+    unsigned long long total, free, used;
+} nvmlMemory_t;
+
+typedef struct {
+    unsigned version;
+    unsigned long long total, reserved, free, used;
+} nvmlMemory_v2_t;
+
+typedef struct {
+    unsigned gpu, memory;
+} nvmlUtilization_t;
+
+typedef struct {
+    unsigned version, sensorType;
+    int temperature;
+} nvmlTemperature_t;
+
+static int lost(const struct gpu *g)
+{
+    double now_s = age_ns(g) / 1e9;
+    return now_s >= g->lost_s && now_s < g->back_s;
+}
+
+/* What a call of `name` answers before it is looked at; SUCCESS lets it go on. */
+static int begin(const char *name, const struct device *device)
+{
+    if (!users)
+        return UNINITIALIZED;
+    if (!device)
+        return INVALID_ARGUMENT;
+    const struct gpu *g = device->gpu;
+    if (g->delay_us) {
+        struct timespec rest = {g->delay_us / 1000000, g->delay_us % 1000000 * 1000};
+        while (clock_nanosleep(CLOCK_MONOTONIC, 0, &rest, &rest) == EINTR)
+            ;
+    }
+    if (lost(g))
+        return GPU_IS_LOST;
+    for (int i = 0; i < g->answer_count; i++)
+        if (!strcmp(g->answers[i].name, name))
+            return g->answers[i].code;
+    return SUCCESS;
+}
+
+#define BEGIN(device)                                                                              \
+    do {                                                                                           \
+        int code_ = begin(__func__, device);                                                       \
+        if (code_)                                                                                 \
+            return code_;                                                                          \
+    } while (0)
+
+/* For what an instance of a card doesn't have of its own. */
+#define BEGIN_CARD(device)                                                                         \
+    do {                                                                                           \
+        BEGIN(device);                                                                             \
+        if ((device)->mig)                                                                         \
+            return NOT_SUPPORTED;                                                                  \
+    } while (0)
+
+static int text(const char *value, char *out, unsigned length)
+{
+    if (strlen(value) + 1 > length)
+        return INSUFFICIENT_SIZE;
+    strcpy(out, value);
+    return SUCCESS;
+}
+
+API int nvmlInitWithFlags(unsigned flags)
+{
+    (void)flags;
+    if (!users) {
+        int code = read_script();
+        if (code)
+            return code;
+    }
+    users++;
+    return SUCCESS;
+}
+
+API int nvmlInit_v2(void)
+{
+    return nvmlInitWithFlags(0);
+}
+
+API int nvmlShutdown(void)
+{
+    if (!users)
+        return UNINITIALIZED;
+    users--;
+    return SUCCESS;
+}
+
+API const char *nvmlErrorString(int code)
+{
+    switch (code) {
+    case SUCCESS:
+        return "Success";
+    case UNINITIALIZED:
+        return "Uninitialized";
+    case INVALID_ARGUMENT:
+        return "Invalid Argument";
+    case NOT_SUPPORTED:
+        return "Not Supported";
+    case NOT_FOUND:
+        return "Not Found";
+    case INSUFFICIENT_SIZE:
+        return "Insufficient Size";
+    case 9:
+        return "Driver Not Loaded";
+    case GPU_IS_LOST:
+        return "GPU is lost";
+    default:
+        return "Unknown Error";
+    }
+}
+
+API int nvmlSystemGetDriverVersion(char *out, unsigned length)
+{
+    return users ? text(driver_version, out, length) : UNINITIALIZED;
+}
+
+API int nvmlSystemGetNVMLVersion(char *out, unsigned length)
+{
+    return users ? text(nvml_version, out, length) : UNINITIALIZED;
+}
+
+API int nvmlSystemGetCudaDriverVersion(int *out)
+{
+    *out = cuda_version;
+    return users ? SUCCESS : UNINITIALIZED;
+}
+
+API int nvmlSystemGetCudaDriverVersion_v2(int *out)
+{
+    return nvmlSystemGetCudaDriverVersion(out);
+}
+
+API int nvmlDeviceGetCount_v2(unsigned *out)
+{
+    *out = (unsigned)gpu_count;
+    return users ? SUCCESS : UNINITIALIZED;
+}
+
+API int nvmlDeviceGetHandleByIndex_v2(unsigned index, nvmlDevice_t *out)
+{
+    if (!users)
+        return UNINITIALIZED;
+    if (index >= (unsigned)gpu_count)
+        return INVALID_ARGUMENT;
+    BEGIN(&gpus[index].card);
+    *out = &gpus[index].card;
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetHandleByUUID(const char *uuid, nvmlDevice_t *out)
+{
+    if (!users)
+        return UNINITIALIZED;
+    for (int i = 0; i < gpu_count; i++) {
+        struct device *found = !strcmp(gpus[i].card.uuid, uuid) ? &gpus[i].card : NULL;
+        for (int j = 0; j < gpus[i].mig_count; j++)
+            if (!strcmp(gpus[i].instances[j].uuid, uuid))
+                found = &gpus[i].instances[j];
+        if (found) {
+            BEGIN(found);
+            *out = found;
+            return SUCCESS;
+        }
+    }
+    return NOT_FOUND;
+}
+
+API int nvmlDeviceGetHandleByPciBusId_v2(const char *bus_id, nvmlDevice_t *out)
+{
+    if (!users)
+        return UNINITIALIZED;
+    for (int i = 0; i < gpu_count; i++)
+        if (!strcasecmp(gpus[i].pci, bus_id)) {
+            BEGIN(&gpus[i].card);
+            *out = &gpus[i].card;
+            return SUCCESS;
+        }
+    return NOT_FOUND;
+}
+
+API int nvmlDeviceGetUUID(nvmlDevice_t device, char *out, unsigned length)
+{
+    BEGIN(device);
+    return text(device->uuid, out, length);
+}
+
+API int nvmlDeviceGetName(nvmlDevice_t device, char *out, unsigned length)
+{
+    BEGIN(device);
+    return text(device->gpu->name, out, length);
+}
+
+API int nvmlDeviceGetIndex(nvmlDevice_t device, unsigned *out)
+{
+    BEGIN(device);
+    *out = (unsigned)(device->mig ? device - device->gpu->instances : device->gpu->index);
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetPciInfo_v3(nvmlDevice_t device, nvmlPciInfo_t *out)
+{
+    BEGIN_CARD(device);
+    const char *pci = device->gpu->pci;
+    memset(out, 0, sizeof *out);
+    strcpy(out->busId, pci);
+    /* The older form has four digits of the domain. */
+    snprintf(out->busIdLegacy, sizeof out->busIdLegacy, "%.15s", strlen(pci) > 4 ? pci + 4 : pci);
+    sscanf(pci, "%x:%x:%x", &out->domain, &out->bus, &out->device);
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetVbiosVersion(nvmlDevice_t device, char *out, unsigned length)
+{
+    BEGIN_CARD(device);
+    return text(device->gpu->vbios, out, length);
+}
+
+/* Power and energy */
+
+static int power(struct device *device, int kind, int64_t age, unsigned *out, int64_t *at)
+{
+    if (device->mig || !device->gpu->readings[kind].refresh_ns)
+        return NOT_SUPPORTED;
+    *out = reading_mw(device->gpu, kind, age, at);
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetPowerUsage(nvmlDevice_t device, unsigned *out)
+{
+    int64_t at;
+    BEGIN(device);
+    return power(device, USAGE, age_ns(device->gpu), out, &at);
+}
+
+API int nvmlDeviceGetTotalEnergyConsumption(nvmlDevice_t device, unsigned long long *out)
+{
+    int64_t at;
+    BEGIN_CARD(device);
+    if (!device->gpu->tick_ns)
+        return NOT_SUPPORTED;
+    *out = counter_mj(device->gpu, age_ns(device->gpu), &at);
+    return SUCCESS;
+}
+
+static int fill(struct device *device, int64_t age, nvmlFieldValue_t *field, int64_t *at)
+{
+    struct gpu *g = device->gpu;
+    switch (field->fieldId) {
+    case FIELD_INSTANT:
+    case FIELD_AVERAGE:
+        if (field->scopeId)
+            return NOT_SUPPORTED;
+        field->valueType = VALUE_UNSIGNED_INT;
+        return power(device, field->fieldId == FIELD_INSTANT ? INSTANT : AVERAGE, age,
+                     &field->value.uiVal, at);
+    case FIELD_TOTAL_ENERGY:
+    case FIELD_ENERGY:
+        if (device->mig || !g->tick_ns || field->scopeId)
+            return NOT_SUPPORTED;
+        field->valueType = VALUE_UNSIGNED_LONG_LONG;
+        field->value.ullVal = counter_mj(g, age, at);
+        return SUCCESS;
+    default:
+        return NOT_SUPPORTED;
+    }
+}
+
+API int nvmlDeviceGetFieldValues(nvmlDevice_t device, int count, nvmlFieldValue_t *fields)
+{
+    int64_t began = monotonic_ns();
+    BEGIN(device);
+    if (count < 1 || !fields)
+        return INVALID_ARGUMENT;
+    struct gpu *g = device->gpu;
+    int64_t age = age_ns(g);
+    for (int i = 0; i < count; i++) {
+        char name[TEXT];
+        int64_t at = age;
+        memset(&fields[i].value, 0, sizeof fields[i].value);
+        snprintf(name, sizeof name, "field:%u", fields[i].fieldId);
+        int code = SUCCESS;
+        for (int j = 0; j < g->answer_count; j++)
+            if (!strcmp(g->answers[j].name, name))
+                code = g->answers[j].code;
+        fields[i].nvmlReturn = (unsigned)(code ? code : fill(device, age, &fields[i], &at));
+        fields[i].timestamp = g->stamps == STAMP_ZERO ? 0
+                              : g->stamps == STAMP_QUERY ? stamp_us(g, age)
+                                                         : stamp_us(g, at);
+        fields[i].latencyUsec = (monotonic_ns() - began) / 1000;
+    }
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetSamples(nvmlDevice_t device, int type, unsigned long long last_seen_us,
+                             int *value_type, unsigned *count, nvmlSample_t *samples)
+{
+    BEGIN_CARD(device);
+    struct gpu *g = device->gpu;
+    if (type != TOTAL_POWER_SAMPLES || !g->ring_ns)
+        return NOT_SUPPORTED;
+    if (!value_type || !count)
+        return INVALID_ARGUMENT;
+    *value_type = VALUE_UNSIGNED_INT;
+    if (!samples) {
+        *count = (unsigned)g->ring_depth;
+        return SUCCESS;
+    }
+    int64_t age = age_ns(g), newest = floor_to(age, g->ring_ns);
+    int64_t at = newest - (g->ring_depth - 1) * g->ring_ns;
+    unsigned news = 0;
+    while (at <= newest && stamp_us(g, at) <= (long long)last_seen_us)
+        at += g->ring_ns;
+    if (at > newest)
+        return NOT_FOUND;
+    if ((newest - at) / g->ring_ns + 1 > *count)
+        return INSUFFICIENT_SIZE;
+    double now_s = age / 1e9;
+    int zero = now_s >= g->zero_from_s && now_s < g->zero_to_s;
+    for (; at <= newest; at += g->ring_ns, news++) {
+        memset(&samples[news], 0, sizeof samples[news]);
+        samples[news].timeStamp = (unsigned long long)stamp_us(g, at);
+        samples[news].sampleValue.uiVal = zero ? 0 : mean_mw(g, at, g->ring_window_ns);
+    }
+    *count = news;
+    return SUCCESS;
+}
+
+/* State and properties */
+
+API int nvmlDeviceGetTemperature(nvmlDevice_t device, int sensor, unsigned *out)
+{
+    BEGIN_CARD(device);
+    *out = device->gpu->temperature;
+    return sensor ? NOT_SUPPORTED : SUCCESS;
+}
+
+API int nvmlDeviceGetTemperatureV(nvmlDevice_t device, nvmlTemperature_t *out)
+{
+    BEGIN_CARD(device);
+    out->temperature = (int)device->gpu->temperature;
+    return out->sensorType ? NOT_SUPPORTED : SUCCESS;
+}
+
+/* NVML's clocks: 0 graphics, 1 SM, 2 memory, 3 video. */
+static int clock_of(int type, unsigned sm, unsigned memory, unsigned *out)
+{
+    if (type < 0 || type > 2)
+        return NOT_SUPPORTED;
+    *out = type == 2 ? memory : sm;
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetClockInfo(nvmlDevice_t device, int type, unsigned *out)
+{
+    BEGIN_CARD(device);
+    return clock_of(type, device->gpu->sm_clock, device->gpu->memory_clock, out);
+}
+
+API int nvmlDeviceGetMaxClockInfo(nvmlDevice_t device, int type, unsigned *out)
+{
+    BEGIN_CARD(device);
+    return clock_of(type, device->gpu->max_sm_clock, device->gpu->max_memory_clock, out);
+}
+
+API int nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtilization_t *out)
+{
+    BEGIN_CARD(device);
+    out->gpu = device->gpu->utilization;
+    out->memory = device->gpu->memory_utilization;
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t *out)
+{
+    BEGIN(device);
+    out->total = device->gpu->memory_total;
+    out->used = device->gpu->memory_used;
+    out->free = out->total - out->used;
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t device, nvmlMemory_v2_t *out)
+{
+    BEGIN(device);
+    out->total = device->gpu->memory_total;
+    out->used = device->gpu->memory_used;
+    out->reserved = 0;
+    out->free = out->total - out->used;
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetEnforcedPowerLimit(nvmlDevice_t device, unsigned *out)
+{
+    BEGIN_CARD(device);
+    *out = device->gpu->limit_mw;
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetPowerManagementLimit(nvmlDevice_t device, unsigned *out)
+{
+    BEGIN_CARD(device);
+    *out = device->gpu->limit_mw;
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetPowerManagementDefaultLimit(nvmlDevice_t device, unsigned *out)
+{
+    BEGIN_CARD(device);
+    *out = device->gpu->default_limit_mw;
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetCurrentClocksEventReasons(nvmlDevice_t device, unsigned long long *out)
+{
+    BEGIN_CARD(device);
+    *out = device->gpu->clock_reasons;
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetCurrentClocksThrottleReasons(nvmlDevice_t device, unsigned long long *out)
+{
+    BEGIN_CARD(device);
+    *out = device->gpu->clock_reasons;
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetNumGpuCores(nvmlDevice_t device, unsigned *out)
+{
+    BEGIN_CARD(device);
+    *out = device->gpu->cores;
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetArchitecture(nvmlDevice_t device, unsigned *out)
+{
+    BEGIN(device);
+    *out = device->gpu->architecture;
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetCudaComputeCapability(nvmlDevice_t device, int *major, int *minor)
+{
+    BEGIN(device);
+    *major = device->gpu->capability_major;
+    *minor = device->gpu->capability_minor;
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetPersistenceMode(nvmlDevice_t device, int *out)
+{
+    BEGIN_CARD(device);
+    *out = (int)device->gpu->persistence;
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetEccMode(nvmlDevice_t device, int *current, int *pending)
+{
+    BEGIN_CARD(device);
+    if (device->gpu->ecc < 0)
+        return NOT_SUPPORTED;
+    *current = *pending = device->gpu->ecc;
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsigned *count, void *out)
+{
+    (void)out;
+    BEGIN(device);
+    *count = 0;
+    return SUCCESS;
+}
+
+/* Instances of a card */
+
+API int nvmlDeviceGetMigMode(nvmlDevice_t device, unsigned *current, unsigned *pending)
+{
+    BEGIN_CARD(device);
+    *current = *pending = (unsigned)device->gpu->mig_enabled;
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetMaxMigDeviceCount(nvmlDevice_t device, unsigned *out)
+{
+    BEGIN_CARD(device);
+    *out = device->gpu->mig_enabled ? MAX_MIG : 0;
+    return SUCCESS;
+}
+
+API int nvmlDeviceIsMigDeviceHandle(nvmlDevice_t device, unsigned *out)
+{
+    BEGIN(device);
+    *out = (unsigned)device->mig;
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetMigDeviceHandleByIndex(nvmlDevice_t device, unsigned index, nvmlDevice_t *out)
+{
+    BEGIN_CARD(device);
+    if (index >= (unsigned)device->gpu->mig_count)
+        return NOT_FOUND;
+    *out = &device->gpu->instances[index];
+    return SUCCESS;
+}
+
+API int nvmlDeviceGetDeviceHandleFromMigDeviceHandle(nvmlDevice_t device, nvmlDevice_t *out)
+{
+    BEGIN(device);
+    if (!device->mig)
+        return INVALID_ARGUMENT;
+    *out = &device->gpu->card;
+    return SUCCESS;
+}
