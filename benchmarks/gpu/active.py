@@ -217,12 +217,12 @@ def _powers(polled: Polled) -> dict[str, Column]:
     return {name: column for name, column in polled.columns.items() if name in _POWERS}
 
 
-def _renewed(name: str, column: Column) -> tuple[list[int], list[float]]:
-    """The readings as they are renewed: of a ring all, of what is polled those that changed."""
+def _renewed(name: str, column: Column) -> tuple[Sequence[int], Sequence[float]]:
+    """The readings as they were renewed: the ring has them, in polls they are found."""
     if name == "power_ring_w":
-        return list(column.t_ns), list(column.value)
-    at = analysis.changes(column.value)
-    return [column.t_ns[i] for i in at], [column.value[i] for i in at]
+        return column.t_ns, column.value
+    t_ns, value = analysis.renewals(column.t_ns, column.value)
+    return t_ns.tolist(), value.tolist()
 
 
 def _pairs(edges: Sequence[int]) -> list[tuple[int, int]]:

@@ -62,6 +62,26 @@ def refresh_period(t_ns: ArrayLike, value: ArrayLike) -> Refresh:
     return found._replace(period_s=float(intervals.sum() / periods.sum()))
 
 
+def renewals(t_ns: ArrayLike, value: ArrayLike) -> tuple[Ints, Floats]:
+    """The readings as they were renewed: those that changed, and in step with them those between.
+
+    A level that stays the same is renewed as well, and says as much about the load as a change.
+    """
+    t, v = np.asarray(t_ns, np.int64), np.asarray(value, np.float64)
+    period_s = refresh_period(t, v).period_s
+    if period_s is None:
+        return t, v
+    at = changes(v)
+    ends = np.append(t[at][1:], t[-1])
+    every_ns = period_s * 1e9
+    times, values = [], []
+    for start, end, level in zip(t[at], ends, v[at], strict=True):
+        count = max(1, round((end - start) / every_ns))
+        times.append(start + (np.arange(count) * every_ns).astype(np.int64))
+        values.append(np.full(count, level))
+    return np.concatenate(times), np.concatenate(values)
+
+
 class Stamps(NamedTuple):
     """What the driver's stamps of a reading mean, and how old they are at the call, s.
 
@@ -205,7 +225,7 @@ def fit_window(edges_ns: Sequence[int], t_ns: ArrayLike, power_w: ArrayLike) -> 
 
     A reading first seen at t is taken as the mean of the load over [t - delay - window, t - delay],
     between two unknown levels; window and delay are those that explain most of the variance. Give
-    the readings as they are renewed (`changes`), and load that doesn't keep step with the sensor.
+    the readings as they are renewed (`renewals`), and load that doesn't keep step with the sensor.
     None without enough readings, or where the load can't be seen in them.
     """
     t, p = np.asarray(t_ns, np.int64), np.asarray(power_w, np.float64)

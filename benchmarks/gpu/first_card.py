@@ -31,6 +31,8 @@ WAN_SIZES = ((150, 81, 20), (100, 33, 10), (60, 17, 5))
 replaced by what the first card took."""
 
 
+OVERHEAD_S = 0.3
+"""What a stage may take beyond what it was given: files written, a load that ends late."""
 STAGES = (
     *("sources", "latency", "idle", "refresh", "load", "idle_with_context", "steady", "steps"),
     *("waves", "data", "poller", TINY, WAN),
@@ -100,7 +102,8 @@ class FirstCard:
             stages = _only(stages, self._options.only)
         try:
             for i, stage in enumerate(stages):
-                later_s = sum(s.least_s for s in stages[i + 1 :] if not self._unwanted(s))
+                later = [s for s in stages[i + 1 :] if not self._unwanted(s)]
+                later_s = sum(s.least_s + OVERHEAD_S for s in later)
                 self._do(stage, allot(stage, self._left_s(), later_s=later_s))
         finally:
             if self._load is not None:

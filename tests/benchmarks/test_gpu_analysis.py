@@ -2,20 +2,14 @@
 
 import json
 import math
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(Path(__file__).parent), str(ROOT)]
-
-from made_up import HIGH_W, LOW_W, MS, polled_sensor, square  # noqa: E402
-
-from benchmarks.gpu import analysis  # noqa: E402
+from benchmarks.gpu import analysis
+from tests.benchmarks.made_up import HIGH_W, LOW_W, MS, polled_sensor, square
 
 # Refresh and window of real cards, ms: Yang et al., arXiv 2312.02741, and reports of users.
 SENSORS = [(100.0, 25.0), (100.0, 100.0), (20.0, 10.0), (100.3, 24.0), (106.0, 20.0)]
@@ -70,8 +64,7 @@ def test_the_window_is_found_from_fast_waves(refresh_ms: float, window_ms: float
     for period_ms in (100, 50, 37, 20):
         edges += square(period_ms, seconds=8, start_ns=edges[-1] + 1_200 * MS)
     t, p = polled_sensor(edges, refresh_ms=refresh_ms, window_ms=window_ms, delay_ms=12, noise_w=3)
-    at = analysis.changes(p)
-    found = analysis.fit_window(edges, t[at], p[at])
+    found = analysis.fit_window(edges, *analysis.renewals(t, p))
     assert found is not None
     assert found.window_s == pytest.approx(window_ms / 1e3, rel=0.1, abs=2e-3)
     assert found.delay_s == pytest.approx(0.012, abs=3e-3)
@@ -80,11 +73,22 @@ def test_the_window_is_found_from_fast_waves(refresh_ms: float, window_ms: float
     assert found.r2 > 0.98
 
 
+def test_levels_that_stay_the_same_count_as_readings() -> None:
+    # Without noise a level never changes, and ramps alone would fit many a window.
+    edges = square(2000, seconds=8)
+    t, p = polled_sensor(edges, refresh_ms=20, window_ms=400, noise_w=0)
+    renewed_ns, level_w = analysis.renewals(t, p)
+    assert np.diff(renewed_ns) / MS == pytest.approx(20, abs=1.5)
+    assert len(level_w) == pytest.approx((t[-1] - t[0]) / (20 * MS), rel=0.1)
+    found = analysis.fit_window(edges, renewed_ns, level_w)
+    assert found is not None
+    assert found.window_s == pytest.approx(0.4, rel=0.02)
+
+
 def test_a_window_of_one_second_is_found_from_slow_steps() -> None:
     edges = square(12_000, seconds=36)
     t, p = polled_sensor(edges, refresh_ms=100, window_ms=1000, delay_ms=30, poll_ms=2)
-    at = analysis.changes(p)
-    found = analysis.fit_window(edges, t[at], p[at])
+    found = analysis.fit_window(edges, *analysis.renewals(t, p))
     assert found is not None
     assert found.window_s == pytest.approx(1.0, rel=0.05)
     assert found.delay_s == pytest.approx(0.03, abs=0.02)
