@@ -93,8 +93,8 @@ class Load:
 def steady(bench: Bench, load: Worker, seconds: float) -> dict[str, Any]:
     """A steady product: the sources against each other, and refreshed how often."""
     before, long_s = held(bench.card), 0.8 * seconds
-    load.ask(do="steady", size=LARGE, seconds=seconds + 1)
-    time.sleep(0.5)
+    load.ask(do="steady", size=LARGE, seconds=seconds + 2)
+    time.sleep(1.5)  # a mean over one second still holds what was before
     polled = bench.card.poll(long_s, hz=100)
     fast = bench.card.poll(seconds - long_s, hz=1000)
     answer = load.answer()

@@ -132,7 +132,7 @@ def test_every_source_has_a_latency(findings: dict[str, Any]) -> None:
 
 def test_full_time_sources_agree_on_the_energy(findings: dict[str, Any]) -> None:
     found = findings["stages"]["idle"]["findings"]
-    assert found["window_s"] == pytest.approx(5, abs=0.1)
+    assert found["window_s"] == pytest.approx(5, abs=0.6)
     assert found["against_energy_counter"]["power_ring_w"] == pytest.approx(0, abs=0.02)
     assert found["mean_power_by_source_w"]["energy_j"] == pytest.approx(208, rel=0.05)
 
@@ -150,7 +150,7 @@ def test_nothing_published_names_the_machine(outcomes: dict[str, Any]) -> None:
 
 def test_what_comes_out_can_be_carried_away(outcomes: dict[str, Any]) -> None:
     files = list(outcomes["out"].rglob("*"))
-    assert len(files) <= MOST_FILES - 5  # two workloads bring a run and a page each
+    assert len(files) <= MOST_FILES - 4  # two workloads bring a run and a page each
     for file in files:
         assert file.is_file() and file.stat().st_size < MOST_BYTES
         assert re.fullmatch(r"[A-Za-z0-9._-]+", file.name)
