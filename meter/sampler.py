@@ -8,7 +8,7 @@ import time
 from vidmeter.meter.clock import Anchor, anchor, monotonic_ns
 from vidmeter.meter.marks import MarkReader
 from vidmeter.meter.run import Event
-from vidmeter.meter.sample import Quantity
+from vidmeter.meter.sample import Quantity, Series
 from vidmeter.meter.sensors.base import Fault, Sensor
 from vidmeter.meter.store import RunWriter
 
@@ -18,7 +18,10 @@ ANCHOR_NS = 1_000_000_000
 STEP_NS = 5_000_000
 """A change between wall clock and monotonic clock beyond this is an event."""
 SETTLE_NS = 250_000_000
-"""How long a flush waits for readings later than the instant it was asked for."""
+"""How long is waited for readings from after the end of a window."""
+STOPPED_NS = 2_000_000_000
+"""A series that is older than this has stopped."""
+ENERGY_SOURCES = frozenset(q for q in Quantity if q.endswith(("_w", "_j"))) - {Quantity.POWER_LIMIT}
 SAME_EVENT_NS = 2_000_000_000
 """Faults of one sort closer than this are one event with a count."""
 
@@ -59,7 +62,7 @@ class Sampler:
         self._next_commit_ns = self._deadline_ns + COMMIT_NS
         self._next_anchor_ns = self._deadline_ns
         self._last_anchor: Anchor | None = None
-        self._newest_ns: dict[tuple[str, Quantity], int] = {}
+        self._newest_ns: dict[Series, int] = {}
         self._gpus = {d.uuid for s in sensors for d in s.devices if d.kind == "gpu"}
 
     def wait_s(self) -> float:
@@ -96,13 +99,17 @@ class Sampler:
                 continue
             self.writer.add_samples(samples)
             for series, t_ns, _ in samples:
-                self._newest_ns[series[:2]] = t_ns
+                self._newest_ns[series] = t_ns
             for fault in faults:
                 self._note(fault, now)
 
     def settle(self, after_ns: int) -> None:
-        """Read on until each source of energy has a reading later than `after_ns`, or 250 ms."""
-        until = monotonic_ns() + SETTLE_NS
+        """Read on until each source of energy has a reading from after an instant.
+
+        For a quarter of a second at most, or as long as the mean that is waited for lags behind.
+        """
+        lags_ns = [s.window_ns or 0 for s in self._newest_ns if s.device in self._gpus]
+        until = monotonic_ns() + SETTLE_NS + max(lags_ns, default=0)
         self.read(monotonic_ns())
         while self._behind(after_ns) and monotonic_ns() < until:
             time.sleep(0.01)
@@ -138,17 +145,21 @@ class Sampler:
         return self.writer.finish()
 
     def _behind(self, after_ns: int) -> bool:
-        """Whether a GPU's energy series has nothing yet from after an instant.
+        """Whether a GPU has an energy series with nothing yet from after an instant.
 
-        Only GPUs refresh so slowly that it matters; a series that has stopped is not waited for.
+        Only GPUs refresh so slowly that it matters. A mean over a window speaks of the middle of
+        it, but is waited for only where a GPU offers nothing better. What has stopped isn't.
         """
-        recent = after_ns - 2_000_000_000
-        return any(
-            recent < t_ns <= after_ns
-            for (device, quantity), t_ns in self._newest_ns.items()
-            if device in self._gpus and quantity.endswith(("_w", "_j"))
-            if quantity != Quantity.POWER_LIMIT
-        )
+        for gpu in self._gpus:
+            series = [
+                s for s in self._newest_ns if s.device == gpu and s.quantity in ENERGY_SOURCES
+            ]
+            prompt = [s for s in series if s.window_ns is None]
+            for one in prompt or series:
+                age_ns = after_ns + (one.window_ns or 0) // 2 - self._newest_ns[one]
+                if 0 <= age_ns < STOPPED_NS:
+                    return True
+        return False
 
     def _anchor(self, now: int) -> None:
         pair = anchor()

@@ -102,8 +102,12 @@ class RunWriter:
         _check_header(path)
         try:
             connection = _open(path)
-            _log_ahead(connection)
-            return cls(connection, path)
+            try:
+                _log_ahead(connection)
+                return cls(connection, path)
+            except sqlite3.Error:
+                connection.close()
+                raise
         except sqlite3.Error as error:
             raise BadRun(f"can't go on with the run file {path}: {error}") from error
 
@@ -383,6 +387,9 @@ def _connect_to_read(path: Path) -> sqlite3.Connection:
         connection.close()
         # A read-only folder has no room for the shared-memory file of a log that was left behind.
         connection = sqlite3.connect(uri + "&immutable=1", uri=True, isolation_level=None)
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 

@@ -93,16 +93,15 @@ def probe(path: Path) -> Clip | Refusal:
     """
     import av
 
+    # From PyAV 19 on, text that is no UTF-8 is no error, and the option is gone.
+    lenient: Any = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
     with _captured_log() as log:
         try:
             if path.stat().st_size == 0:
                 return Refusal("unreadable", "is empty")
             # A file may be a playlist that names other files or addresses: those aren't opened.
             with av.open(
-                str(path),
-                "r",
-                options={"protocol_whitelist": "file"},
-                metadata_errors="replace",
+                str(path), "r", options={"protocol_whitelist": "file"}, **lenient
             ) as container:
                 return _look(container, path)
         except (av.error.FFmpegError, OSError) as error:

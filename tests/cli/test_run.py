@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -378,7 +379,7 @@ def test_export_list_and_rm_do_what_they_say(place: Place) -> None:
     assert [line.split()[0] for line in listed.stdout.splitlines()] == [first.stem, second.stem]
     assert removed.returncode == 0
     assert place.runs == [second]
-    with sqlite3.connect(second) as db:
+    with closing(sqlite3.connect(second)) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 

@@ -383,16 +383,18 @@ def ignoring(*names: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("ignored", "shown"), [((), "0000000000000000"), (("HUP", "USR1", "CHLD"), "0000000000010201")]
+    ("ignored", "mask"), [((), 0), (("HUP", "USR1", "CHLD"), 0x10201)], ids=["none", "some"]
 )
-def test_signals_are_set_as_without_us(house: House, ignored: tuple[str, ...], shown: str) -> None:
+def test_signals_are_set_as_without_us(house: House, ignored: tuple[str, ...], mask: int) -> None:
     show = ["grep", "-E", "^Sig(Blk|Ign|Cgt)", "/proc/self/status"]
     alone, launched = (
         subprocess.check_output([*ignoring(*ignored), *command], env=house.environ, text=True)
         for command in (show, [*house.launcher, *show])
     )
     assert alone == launched
-    assert f"SigIgn:\t{shown}" in launched
+    shown = int(launched.partition("SigIgn:\t")[2].split()[0], 16)
+    # posix_spawn(3), by which some Pythons start us, has glibc's own two signals ignored.
+    assert shown & ~(0b11 << 31) == mask
 
 
 def test_a_mask_is_handed_down_and_given_back(house: House) -> None:

@@ -630,13 +630,23 @@ def test_timestamps_tell_where_a_file_stands_to_the_run(
 def test_each_content_that_no_earlier_file_has_is_kept_once(
     contents: list[bytes], already: int
 ) -> None:
-    files = [file_at(i, i, size=len(each), name=str(i)) for i, each in enumerate(contents)]
+    # All within the moment in which a copy is made; later, the same content is a repeat.
+    files = [file_at(i / 10, i, size=len(each), name=str(i)) for i, each in enumerate(contents)]
     content = {file.path: each for file, each in zip(files, contents, strict=True)}
     earlier, written = files[:already], files[already:]
     found = copies(written, earlier, digest=content.__getitem__)
     kept = [content[file.path] for file in written if file not in found]
     assert kept == [each for each in dict.fromkeys(contents) if each not in contents[:already]]
     assert all(content[file.path] == content[original.path] for file, original in found.items())
+
+
+def test_the_same_content_written_again_later_is_a_repeat_and_counts() -> None:
+    first, copy = (file_at(t, t, size=9, name=str(t)) for t in (100, 101))
+    again, copied_again = (file_at(t, t, size=9, name=str(t)) for t in (130, 131))
+
+    found = copies([first, copy, again, copied_again], [], digest=lambda path: b"same")
+
+    assert found == {copy: first, copied_again: again}
 
 
 def test_only_files_that_share_their_size_are_read() -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from array import array
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,7 @@ def test_an_existing_file_is_overwritten_only_with_force(tmp_path: Path) -> None
         RunWriter.create(path, FACTS)
 
     RunWriter.create(path, FACTS, force=True).finish()
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db:
         assert db.execute("SELECT count(*) FROM block").fetchone() == (0,)
 
 
@@ -111,7 +112,7 @@ def test_a_file_of_another_tool_is_refused_in_one_line(
 def test_a_newer_file_says_to_upgrade(tmp_path: Path) -> None:
     path = tmp_path / "x.vidmeter"
     save(example(), path)
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA user_version=99")
 
     with pytest.raises(BadRun, match="newer vidmeter"):
