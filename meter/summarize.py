@@ -81,10 +81,11 @@ def total_of(devices: Sequence[DeviceEnergy]) -> Total:
                 high_j=_sum([d.high_j for d in parts]),
                 covered_j=_sum([d.covered_j for d in parts]),
                 coverage=min(d.coverage for d in parts),
+                source=" + ".join(sorted({d.source for d in parts if d.source})) or None,
                 provenance=provenance,
                 devices=tuple(d.device.uuid for d in parts),
             )
-    return Total(None, None, None, None, 0.0, None, ())
+    return Total(None, None, None, None, 0.0, None, None, ())
 
 
 def _devices(devices: Sequence[Device], sources: Sources, spans: Spans) -> tuple[DeviceEnergy, ...]:

@@ -51,13 +51,17 @@ class DeviceEnergy:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """The sum over the devices of one provenance; None as soon as one of them is unknown."""
+    """The sum over the devices of one provenance; None as soon as one of them is unknown.
+
+    `source` names what the energies were computed from, joined by ` + ` where devices differ.
+    """
 
     energy_j: float | None
     low_j: float | None
     high_j: float | None
     covered_j: float | None
     coverage: float
+    source: str | None
     provenance: Provenance | None
     devices: tuple[str, ...]
 

@@ -145,7 +145,7 @@ def _device(e: DeviceEnergy) -> Row:
 
 
 def _per_unit(e: DeviceEnergy, done: WorkDone) -> Row:
-    alone = Total(e.energy_j, None, None, None, e.coverage, None, (e.device.uuid,))
+    alone = Total(e.energy_j, None, None, None, e.coverage, e.source, None, (e.device.uuid,))
     return {name: unit.value for name, unit in per_unit(alone, done).items()}
 
 

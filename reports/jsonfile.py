@@ -70,6 +70,7 @@ def _total(total: Total) -> dict[str, Any]:
         "high_j": total.high_j,
         "covered_j": total.covered_j,
         "coverage": total.coverage,
+        "source": total.source,
         "provenance": total.provenance,
         "devices": list(total.devices),
     }
@@ -80,6 +81,8 @@ def _phase(phase: PhaseSummary) -> dict[str, Any]:
         "name": phase.path[-1],
         "path": list(phase.path),
         "count": phase.count,
+        "start_ns": phase.windows[0][0],
+        "end_ns": phase.windows[-1][1],
         "windows": [list(span) for span in phase.windows],
         "duration_s": phase.duration_s,
         **_total(phase.total),
