@@ -78,6 +78,7 @@ class Fields:
         # The union of a structure is looked up once; it shares the structure's memory.
         self._slots = [(slot, slot.value, series) for slot, series in slots]
         self._stamps = [0] * len(slots)
+        self._values: list[float] = [-1.0] * len(slots)
         self._last_ns = [0] * len(slots)
 
     def read(self, clocks: Anchor, into: Reading) -> int:
@@ -93,17 +94,18 @@ class Fields:
                 into.faults.append(_failed(series, slot.nvmlReturn))
                 failed.append(slot.nvmlReturn)
                 continue
-            stamp_us = slot.timestamp
-            if stamp_us == self._stamps[i] != 0:
+            stamp_us, value = slot.timestamp, number(union, slot.valueType)
+            stood_still = stamp_us == self._stamps[i] != 0
+            if stood_still and value == self._values[i]:
                 continue
             t_ns = place(stamp_us, clocks, before_ns=before_ns, after_ns=after_ns)
-            if t_ns is None:
+            self._stamps[i], self._values[i] = (stamp_us if t_ns is not None else 0), value
+            # A new value under an old stamp: the stamp is not that of the reading.
+            if t_ns is None or stood_still:
                 t_ns = (before_ns + after_ns) // 2
-            else:
-                self._stamps[i] = stamp_us
             if t_ns > self._last_ns[i]:
                 self._last_ns[i] = t_ns
-                _add(into, Sample(series, t_ns, number(union, slot.valueType) / 1000))
+                _add(into, Sample(series, t_ns, value / 1000))
         gone = LOST.intersection(failed)
         if gone or len(failed) == len(self._slots):
             return min(gone or failed)

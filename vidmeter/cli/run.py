@@ -31,7 +31,12 @@ def prepare(parser: argparse.ArgumentParser) -> None:
     group.add_argument("-o", "--output", type=Path, metavar="FILE", help="the run file to write")
     group.add_argument("-f", "--force", action="store_true", help="overwrite FILE")
     group.add_argument("-q", "--quiet", action="store_true", help="no summary, no live line")
-    group.add_argument("--json", type=Path, metavar="FILE", help="write the summary as JSON too")
+    group.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write the summary as JSON too, over what is there",
+    )
     add_sensor_options(parser)
     group = parser.add_argument_group("what is produced (found by itself if it is video files)")
     group.add_argument(

@@ -398,3 +398,23 @@ def test_a_driver_that_refuses_is_one_line(
     line = open_with(tmp_path)
     assert said in line
     assert line.count("\n") == 1
+
+
+def test_a_new_value_under_an_old_stamp_is_a_reading_of_now() -> None:
+    class Slot:
+        fieldId, nvmlReturn, valueType = 186, 0, 1
+        timestamp = time.time_ns() // 1000 - 1000
+
+        class value:
+            uiVal = 100_000
+
+    slot = Slot()
+    fields = Fields(lambda: 0, [(slot, Series("X", Quantity.POWER_INSTANT))])
+    values = []
+    for milliwatts in (100_000, 100_000, 150_000):
+        Slot.value.uiVal = milliwatts
+        reading = Reading([], [])
+        fields.read(anchor(), reading)
+        values.append([s.value for s in reading.samples])
+
+    assert values == [[100.0], [], [150.0]]
