@@ -39,7 +39,7 @@ class Limits(NamedTuple):
     """How many entries of folders a search looks at, and how long it may take."""
 
     entries: int = 200_000
-    seconds: float = 2.0
+    seconds: float = 1.0
 
 
 class Hits(NamedTuple):

@@ -1,134 +1,22 @@
 """Measuring from inside a program: `measure`, `phase` and `work`.
 
 Under `vidmeter run` they mark the run in progress, and its sampler does the work. In a program that
-was started without it, the first `measure` starts a sampler beside the program; it samples only
-while a window is open. Nothing here synchronises a GPU or touches the program's signals.
+was started without it, the first `measure` starts a sampler beside the program. Nothing here
+synchronises a GPU or touches the program's signals.
 """
 
-import atexit
-import os
-import shutil
-import tempfile
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import replace
-from functools import cached_property
-from pathlib import Path
-from time import sleep
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from vidmeter.meter import marks
 from vidmeter.meter.clock import monotonic_ns
 from vidmeter.meter.decorate import around
-from vidmeter.meter.errors import BadRun
-from vidmeter.meter.run import Run, Work
-from vidmeter.meter.store import SUFFIX, Tail, load
-from vidmeter.meter.windows import paths
-
-if TYPE_CHECKING:  # numpy comes with it: only when a result is asked for
-    from vidmeter.meter.recorder import Recorder
-    from vidmeter.meter.summary import DeviceEnergy, PerUnit, PhaseSummary, Summary, WorkDone
-
-CATCH_UP_S = 2.0
-"""How long a result waits for the run in progress to be written past the end of the window."""
+from vidmeter.meter.measurement import Measurement
+from vidmeter.meter.run import Work
+from vidmeter.meter.session import source
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class Measurement:
-    """The energy of one window. Its numbers are there once the window is closed.
-
-    Asking for one of them reads the samples and does the arithmetic, so the measured code itself
-    never waits. Energies are in J, None where nothing could be measured.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.start_ns: int | None = None
-        self.end_ns: int | None = None
-        self._phase: str | None = None
-        self._source: _Session | _RunInProgress | None = None
-
-    def __repr__(self) -> str:
-        if self.end_ns is None:
-            return f"<Measurement {self.name!r}, still open>"
-        low, high = self.low_j, self.high_j
-        if self.energy_j is None or low is None or high is None:
-            return f"<Measurement {self.name!r}, energy unknown, {self.duration_s:.3g} s>"
-        return (
-            f"<Measurement {self.name!r}, {self.energy_j:.4g} J"
-            f" ({low:.4g} to {high:.4g}), {self.duration_s:.3g} s>"
-        )
-
-    @property
-    def duration_s(self) -> float:
-        """The length of the window, s; of an open one, so far."""
-        if self.start_ns is None:
-            return 0.0
-        return ((self.end_ns or monotonic_ns()) - self.start_ns) / 1e9
-
-    @cached_property
-    def run(self) -> Run:
-        """The samples, phases and work around this window; `run.save(path)` keeps them."""
-        if self._source is None or self.start_ns is None or self.end_ns is None:
-            raise BadRun(f"the window {self.name!r} is still open: its numbers come when it closes")
-        run = self._source.run(self.start_ns, self.end_ns)
-        inside = paths(run.phases, inside=self._phase)
-        return replace(
-            run,
-            start_ns=self.start_ns,
-            end_ns=self.end_ns,
-            phases=tuple(p for p in run.phases if p.id in inside),
-            work=tuple(w for w in run.work if w.phase == self._phase or w.phase in inside),
-        )
-
-    @cached_property
-    def summary(self) -> "Summary":
-        """All numbers of the window."""
-        from vidmeter.meter.summarize import summarize
-
-        return summarize(self.run)
-
-    @property
-    def energy_j(self) -> float | None:
-        """The energy of the devices that the total covers, J."""
-        return self.summary.total.energy_j
-
-    @property
-    def low_j(self) -> float | None:
-        """The lower end of the energy's 95 % interval, J."""
-        return self.summary.total.low_j
-
-    @property
-    def high_j(self) -> float | None:
-        """The upper end of the energy's 95 % interval, J."""
-        return self.summary.total.high_j
-
-    @property
-    def devices(self) -> "tuple[DeviceEnergy, ...]":
-        """The energy of each device."""
-        return self.summary.devices
-
-    @property
-    def phases(self) -> "tuple[PhaseSummary, ...]":
-        """The energy of each phase inside the window."""
-        return self.summary.phases
-
-    @property
-    def work(self) -> "WorkDone":
-        """What was produced in the window."""
-        return self.summary.work
-
-    @property
-    def per_unit(self) -> "Mapping[str, PerUnit]":
-        """Energy per unit of work, such as `per_unit["j_per_video_second"].value`."""
-        return self.summary.per_unit
-
-    @property
-    def cautions(self) -> tuple[str, ...]:
-        """What is to be doubted."""
-        return tuple(caution.text for caution in self.summary.cautions)
 
 
 class _Marked:
@@ -283,16 +171,16 @@ class _MeasureSpan(_PhaseSpan):
 
     def open(self) -> None:
         measurement = self.result
-        measurement._source = source = _source(self._selection)
-        source.window(1)
+        measurement.source = source(self._selection)
+        measurement.source.window(1)
         measurement.start_ns = monotonic_ns()
-        self.id = measurement._phase = marks.begin(self.name, t_ns=measurement.start_ns)
+        self.id = measurement.phase = marks.begin(self.name, t_ns=measurement.start_ns)
 
     def close(self, error: BaseException | None) -> None:
         measurement = self.result
         measurement.end_ns = monotonic_ns()
         marks.end(self.id, error=type(error).__name__ if error else None, t_ns=measurement.end_ns)
-        measurement._source.window(-1)
+        measurement.source.window(-1)
         if self._on_end:
             self._on_end(measurement)
 
@@ -319,95 +207,3 @@ def work(
         marks.work(Work("video", videos, "program", video_seconds, frames, width, height, fps))
     for unit, count in units.items():
         marks.work(Work(unit, count, "program"))
-
-
-class _RunInProgress:
-    """The run of `vidmeter run`, which another process writes."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def window(self, opened: int) -> None:
-        """The run samples all the time."""
-
-    def run(self, start_ns: int, end_ns: int) -> Run:
-        tail = Tail(self._path)
-        waited_s, newest = 0.0, 0
-        while newest <= end_ns and waited_s < CATCH_UP_S:
-            newest = max([newest, *(trace.t_ns[-1] for _, trace in tail.new())])
-            if newest <= end_ns:
-                sleep(0.05)
-                waited_s += 0.05
-        tail.close()
-        return load(self._path, window=(start_ns, end_ns))
-
-
-class _Session:
-    """A sampler of our own beside this process, with a run file that goes when it does."""
-
-    def __init__(self, selection: Mapping[str, Any]) -> None:
-        from vidmeter.meter import recorder
-        from vidmeter.meter.order import Order
-        from vidmeter.meter.store import marks_folder
-
-        self._folder = Path(tempfile.mkdtemp(prefix="vidmeter-"))
-        path = self._folder / f"session{SUFFIX}"
-        order = Order(str(path), command=_own_command(), session=True, **selection)
-        try:
-            self.recorder: Recorder = recorder.Recorder(order)
-            self.recorder.wait()
-        except BaseException:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            raise
-        self.pid = os.getpid()
-        marks.use_folder(marks_folder(path))
-        atexit.register(self.close)
-
-    def window(self, opened: int) -> None:
-        self.recorder.window(opened)
-
-    def run(self, start_ns: int, end_ns: int) -> Run:
-        self.recorder.flush(end_ns)
-        return load(self.recorder.path, window=(start_ns, end_ns))
-
-    def close(self) -> None:
-        if os.getpid() == self.pid:  # a fork runs the same exit handlers
-            self.recorder.stop(monotonic_ns())
-            shutil.rmtree(self._folder, ignore_errors=True)
-
-
-_session: _Session | None = None
-_session_lock = threading.Lock()
-
-
-def _forget() -> None:
-    """In a forked child: the session is the parent's."""
-    global _session, _session_lock
-    _session_lock = threading.Lock()
-    if _session is not None:
-        _session.recorder.forget()
-        _session = None
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, where nothing is measured either
-    os.register_at_fork(after_in_child=_forget)
-
-
-def _source(selection: Mapping[str, Any]) -> _Session | _RunInProgress:
-    """Where this process's measurements come from."""
-    global _session
-    path = os.environ.get(marks.FILE_ENV)
-    if path and os.path.exists(path):  # noqa: PTH110 - on the way into every measured call
-        return _RunInProgress(Path(path))
-    with _session_lock:
-        if _session is None:
-            _session = _Session(selection)
-        return _session
-
-
-def _own_command() -> tuple[str, ...]:
-    try:
-        raw = Path("/proc/self/cmdline").read_bytes()
-    except OSError:
-        return ()
-    return tuple(part.decode(errors="replace") for part in raw.rstrip(b"\0").split(b"\0"))
