@@ -15,7 +15,8 @@ from vidmeter.meter.marks import FILE_ENV, MARKS_ENV
 from vidmeter.meter.order import Order
 from vidmeter.meter.recorder import Recorder
 from vidmeter.meter.run import Event, Work
-from vidmeter.meter.store import SUFFIX, RunWriter, marks_folder
+from vidmeter.meter.runfile import SUFFIX, marks_folder
+from vidmeter.meter.store import RunWriter
 from vidmeter.meter.tree import MARKER
 
 if TYPE_CHECKING:  # imported while the sampler starts

@@ -18,7 +18,8 @@ from vidmeter.meter.errors import NoDevice, SensorFailed, VidmeterError
 from vidmeter.meter.marks import MarkReader
 from vidmeter.meter.order import Order
 from vidmeter.meter.run import Event
-from vidmeter.meter.store import RunWriter, marks_folder, remove, remove_marks
+from vidmeter.meter.runfile import marks_folder, remove, remove_marks
+from vidmeter.meter.store import RunWriter
 
 START_TIMEOUT_S = 60.0
 """nvmlInit takes seconds on a box of many GPUs without the persistence daemon."""

@@ -22,9 +22,10 @@ from vidmeter.meter.errors import VidmeterError
 from vidmeter.meter.marks import MarkReader
 from vidmeter.meter.order import Order
 from vidmeter.meter.run import Event
+from vidmeter.meter.runfile import marks_folder, remove, remove_marks, start_ticks
 from vidmeter.meter.sampler import Sampler
 from vidmeter.meter.sensors import Opened, Selection, open_sensors
-from vidmeter.meter.store import RunWriter, marks_folder, remove, remove_marks, start_ticks
+from vidmeter.meter.store import RunWriter
 
 LINGER_NS = 300_000_000
 """How long a session samples on after its last window was closed."""

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from vidmeter.meter import marks
 from vidmeter.meter.clock import monotonic_ns
+from vidmeter.meter.reader import Tail, load
 from vidmeter.meter.run import Run
-from vidmeter.meter.store import SUFFIX, Tail, load, marks_folder
+from vidmeter.meter.runfile import SUFFIX, marks_folder
 
 if TYPE_CHECKING:  # its imports are spared a program that is metered already
     from vidmeter.meter.recorder import Recorder

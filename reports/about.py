@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from vidmeter.meter.run import Run, Work
+from vidmeter.meter.runfile import FORMAT_VERSION
 from vidmeter.meter.sample import Quantity
 from vidmeter.meter.sources import NAMES
-from vidmeter.meter.store import FORMAT_VERSION
 from vidmeter.meter.summary import Summary
 from vidmeter.reports.format import digits, seconds
 from vidmeter.reports.page import device_rows, sentence

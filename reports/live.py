@@ -10,9 +10,9 @@ from pathlib import Path
 
 from vidmeter.meter.clock import monotonic_ns
 from vidmeter.meter.device import Device, Provenance
+from vidmeter.meter.reader import Tail
 from vidmeter.meter.run import Trace
 from vidmeter.meter.sample import Quantity, Series
-from vidmeter.meter.store import Tail
 from vidmeter.reports.format import joules, seconds, watts
 
 _ORDER = (Quantity.POWER_RING, Quantity.POWER_INSTANT, Quantity.POWER_USAGE, Quantity.POWER_AVERAGE)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vidmeter.cli import VERBS
-from vidmeter.meter.store import load
+from vidmeter.meter.reader import load
 from vidmeter.meter.summarize import summarize
 from vidmeter.reports import jsonfile
 

@@ -15,7 +15,7 @@ __all__ = ["__version__", "load", "measure", "phase", "work"]
 
 if TYPE_CHECKING:
     from vidmeter.meter.measure import measure, phase, work
-    from vidmeter.meter.store import load
+    from vidmeter.meter.reader import load
 
 
 def __getattr__(name: str) -> Any:
@@ -23,7 +23,7 @@ def __getattr__(name: str) -> Any:
     if name in ("measure", "phase", "work"):
         from vidmeter.meter import measure as module
     elif name == "load":
-        from vidmeter.meter import store as module  # type: ignore[no-redef]
+        from vidmeter.meter import reader as module  # type: ignore[no-redef]
     else:
         raise AttributeError(f"module 'vidmeter' has no attribute {name!r}")
     value = globals()[name] = getattr(module, name)

@@ -70,7 +70,7 @@ def _run(
 
 def _publish(file: Path, out: Path, names: Mapping[str, str]) -> dict[str, Any]:
     """Copy the run without what names the machine; its summary, and a page where that works."""
-    from vidmeter.meter.store import load
+    from vidmeter.meter.reader import load
     from vidmeter.meter.summarize import summarize
     from vidmeter.reports import jsonfile
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from vidmeter.meter.clock import monotonic_ns
 from vidmeter.meter.device import Device, Provenance
 from vidmeter.meter.errors import NoDevice
+from vidmeter.meter.reader import load
 from vidmeter.meter.run import Run
 from vidmeter.meter.sample import Sample
 from vidmeter.meter.sensors.base import Reading
-from vidmeter.meter.store import load
 
 
 class ReplaySensor:

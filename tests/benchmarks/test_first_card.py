@@ -19,7 +19,7 @@ from benchmarks.gpu import traces
 from benchmarks.gpu.card import read_only
 from benchmarks.gpu.first_card import STAGES, Stage, allot
 from tests.simulated_driver.driver import Counter, Driver, Gpu, Reading, Ring
-from vidmeter.meter.store import load
+from vidmeter.meter.reader import load
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "benchmarks" / "gpu" / "first_card.py"

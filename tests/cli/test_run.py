@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Place
-from vidmeter.meter.store import load
+from vidmeter.meter.reader import load
 from vidmeter.meter.summarize import summarize
 
 VIDEO = """

@@ -9,12 +9,13 @@ import pytest
 from vidmeter.meter.clock import monotonic_ns
 from vidmeter.meter.device import Device, Kind, Provenance
 from vidmeter.meter.marks import MarkReader
+from vidmeter.meter.reader import load
 from vidmeter.meter.run import Run
 from vidmeter.meter.sample import Quantity, Sample, Series
 from vidmeter.meter.sampler import Sampler
 from vidmeter.meter.sensors.base import Fault, Reading, Sensor
 from vidmeter.meter.sensors.fake import FakeSensor
-from vidmeter.meter.store import RunWriter, load
+from vidmeter.meter.store import RunWriter
 from vidmeter.meter.summarize import summarize
 
 STEP = {"devices": [{"name": "Step", "curve": [[0, 100], [0.6, 100], [0.6, 400]]}]}

@@ -15,9 +15,11 @@ import pytest
 from vidmeter.meter.clock import Anchor
 from vidmeter.meter.device import Device, Kind, Provenance
 from vidmeter.meter.errors import BadRun
+from vidmeter.meter.reader import Tail, load, read_facts
 from vidmeter.meter.run import Event, Phase, Run, Trace, Work
+from vidmeter.meter.runfile import remove
 from vidmeter.meter.sample import Quantity, Sample, Series
-from vidmeter.meter.store import RunWriter, Tail, load, read_facts, remove, save
+from vidmeter.meter.store import RunWriter, save
 
 ROOT = Path(__file__).parents[2]
 GPU = Device(

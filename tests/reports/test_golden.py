@@ -9,7 +9,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from vidmeter.meter.store import load
+from vidmeter.meter.reader import load
 from vidmeter.meter.summarize import summarize
 from vidmeter.reports import jsonfile, terminal
 

@@ -14,7 +14,9 @@ from vidmeter.cli.run import meter_with_live_line
 from vidmeter.meter.command import Job, check_room
 from vidmeter.meter.errors import BadRun
 from vidmeter.meter.order import Order
-from vidmeter.meter.store import SUFFIX, RunWriter, load
+from vidmeter.meter.reader import load
+from vidmeter.meter.runfile import SUFFIX
+from vidmeter.meter.store import RunWriter
 from vidmeter.meter.summarize import summarize
 from vidmeter.workloads.base import REGISTRY, load_workload, require
 from vidmeter.workloads.suite import Entry, load_suite, suite_names

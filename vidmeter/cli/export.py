@@ -24,7 +24,7 @@ def prepare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the samples."""
-    from vidmeter.meter.store import load
+    from vidmeter.meter.reader import load
     from vidmeter.reports.exports import export
 
     target = None if arguments.output == "-" else Path(arguments.output)

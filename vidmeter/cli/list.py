@@ -20,7 +20,8 @@ def prepare(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print a line for each run, the oldest first."""
     from vidmeter.meter.errors import BadRun
-    from vidmeter.meter.store import read_facts, recorder_lives
+    from vidmeter.meter.reader import read_facts
+    from vidmeter.meter.runfile import recorder_lives
 
     rows: list[dict[str, Any]] = []
     for path in all_runs(arguments.folder):

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from vidmeter.meter.errors import BadRun, VidmeterError
-from vidmeter.meter.store import SUFFIX
+from vidmeter.meter.runfile import SUFFIX
 
 
 def add_sensor_options(parser: argparse.ArgumentParser) -> None:

@@ -33,7 +33,7 @@ def prepare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Render the runs and write what was asked for."""
-    from vidmeter.meter.store import load
+    from vidmeter.meter.reader import load
     from vidmeter.meter.summarize import summarize
     from vidmeter.reports import write
 

@@ -13,7 +13,8 @@ def prepare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Delete each; nothing is deleted if one of them can't be found or still runs."""
-    from vidmeter.meter.store import read_facts, recorder_lives, remove
+    from vidmeter.meter.reader import read_facts
+    from vidmeter.meter.runfile import recorder_lives, remove
 
     paths = [find_run(name) for name in arguments.run_names]
     for path in paths:

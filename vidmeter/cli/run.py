@@ -124,7 +124,7 @@ def _announce(recorder: Recorder) -> None:
 def _tell(metered: Metered, arguments: argparse.Namespace) -> None:
     """Print the summary and write the JSON. Whatever goes wrong here, the run file is whole."""
     from vidmeter.meter.errors import VidmeterError
-    from vidmeter.meter.store import load
+    from vidmeter.meter.reader import load
     from vidmeter.meter.summarize import summarize
 
     try:

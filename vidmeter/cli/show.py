@@ -20,7 +20,7 @@ def prepare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the summary."""
-    from vidmeter.meter.store import load
+    from vidmeter.meter.reader import load
     from vidmeter.meter.summarize import summarize
     from vidmeter.reports import jsonfile, terminal
 
