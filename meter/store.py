@@ -238,6 +238,8 @@ def _open(path: Path) -> sqlite3.Connection:
 def _make(path: Path, facts: Mapping[str, Any]) -> None:
     connection = _open(path)
     try:
+        # Nothing is lost with it if the machine dies now, and each wait for the disk costs 5 ms.
+        connection.execute("PRAGMA synchronous=OFF")
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version={FORMAT_VERSION}")
         connection.executescript(f"BEGIN; {SCHEMA} COMMIT;")

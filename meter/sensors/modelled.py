@@ -75,11 +75,12 @@ def read_reference() -> tuple[Reference, ...]:
         )
 
 
-def codecarbon_ratings() -> dict[str, float]:
+def codecarbon_ratings(model: str = "") -> dict[str, float]:
     """The rated watts of processors by normalized name, from codecarbon's data if it is installed.
 
     The file is read without importing codecarbon, which would load pandas. A name that stands
-    there with different watts is left out.
+    there with different watts is left out. Only names that share the longest word of `model` are
+    looked at: this is on the way of every start.
     """
     spec = importlib.util.find_spec("codecarbon")
     if spec is None or not spec.submodule_search_locations:
@@ -87,13 +88,14 @@ def codecarbon_ratings() -> dict[str, float]:
     path = Path(spec.submodule_search_locations[0], "data", "hardware", "cpu_power.csv")
     if not path.exists():
         return {}
+    word = max(normalized(model).split(), key=len, default="")
+    header, *lines = path.read_text(encoding="utf-8").splitlines()
     watts: dict[str, set[float]] = {}
-    with path.open(newline="", encoding="utf-8") as table:
-        for row in csv.DictReader(table):
-            try:
-                watts.setdefault(normalized(row["Name"]), set()).add(float(row["TDP"]))
-            except (KeyError, TypeError, ValueError):
-                continue  # some rows of that table are damaged, such as "29.32.9"
+    for row in csv.DictReader([header, *(line for line in lines if word in line.lower())]):
+        try:
+            watts.setdefault(normalized(row["Name"]), set()).add(float(row["TDP"]))
+        except (KeyError, TypeError, ValueError):
+            continue  # some rows of that table are damaged, such as "29.32.9"
     return {name: rated.pop() for name, rated in watts.items() if len(rated) == 1}
 
 
@@ -168,7 +170,7 @@ class ModelledCpu:
         rating = rate(
             processor,
             read_reference(),
-            {} if cpu_watts is not None else codecarbon_ratings(),
+            {} if cpu_watts is not None else codecarbon_ratings(processor.model or ""),
             cpu_watts=cpu_watts,
             logical_cpus=logical_cpus,
         )

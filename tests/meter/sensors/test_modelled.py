@@ -124,6 +124,8 @@ def test_codecarbons_ratings_are_found_by_the_kernels_names() -> None:
     codecarbon_table()
     ratings = codecarbon_ratings()
     assert len(ratings) > 3000
+    for model in ("AMD EPYC 9754 128-Core Processor", "Intel(R) Core(TM) i7-9750H CPU @ 2.60GHz"):
+        assert codecarbon_ratings(model)[normalized(model)] == ratings[normalized(model)]
     assert ratings[normalized("AMD EPYC 9754 128-Core Processor")] == 360.0
     assert ratings[normalized("Intel(R) Xeon(R) Platinum 8380 CPU @ 2.30GHz")] == 270.0
 
