@@ -85,7 +85,7 @@ def device_cautions(energies: Sequence[DeviceEnergy]) -> list[Caution]:
 
 
 def _of_event(run: Run, event: Event) -> Caution:
-    names = {d.uuid: d.name for d in run.devices}
+    names = {d.uuid: d.label for d in run.devices}
     where = f"{names.get(event.device, event.device)}: " if event.device else ""
     when = ""
     if event.kind not in _OF_THE_WHOLE:
@@ -97,23 +97,23 @@ def _of_event(run: Run, event: Event) -> Caution:
 def _coverage(e: DeviceEnergy) -> Iterable[Caution]:
     if e.coverage >= FULL_COVERAGE:
         return
-    seen = f"only {e.coverage:.1%} of the time was seen"
+    seen = f"only {e.coverage * 100:.1f} % of the time was seen"
     if e.energy_j is not None:
-        yield Caution("coverage", f"{e.device.name}: {seen}")
+        yield Caution("coverage", f"{e.device.label}: {seen}")
     elif e.covered_j:
-        text = (
-            f"{e.device.name}: incomplete, {seen} ({e.covered_j:.6g} J of it): no total is stated"
-        )
+        text = f"{e.device.label}: incomplete, {seen} ({e.covered_j:.4g} J): no total is stated"
         yield Caution("incomplete", text)
     else:
-        text = f"{e.device.name}: too few readings for a number"
+        text = f"{e.device.label}: too few readings for a number"
         yield Caution("incomplete", text, "measure for a longer time")
 
 
 def _disagreement(e: DeviceEnergy) -> Iterable[Caution]:
     if e.disagreement is None or abs(e.disagreement) <= DISAGREE:
         return
-    text = f"{e.device.name}: {e.second_source} says {e.disagreement:+.1%} against {e.source}"
+    text = (
+        f"{e.device.label}: {e.second_source} says {e.disagreement * 100:+.1f} % against {e.source}"
+    )
     if abs(e.disagreement) > DISTRUST:
         yield Caution("not_trusted", text + ": the result is not to be trusted")
     else:
@@ -128,7 +128,7 @@ def _provenance(energies: Sequence[DeviceEnergy]) -> Iterable[Caution]:
             facts = e.device.facts
             yield Caution(
                 "modelled",
-                f"{e.device.name}: modelled, not measured, as busy time × rating;"
+                f"{e.device.label}: modelled, not measured, as busy time × rating;"
                 f" {facts['rating']} ({facts['rating_source']})",
                 "state the processor's watts at full load with --cpu-watts",
             )

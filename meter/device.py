@@ -42,3 +42,9 @@ class Device:
     sensor: str
     index: int | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """What a person calls it: kind, index where there is one, and name."""
+        index = "" if self.index is None else f" {self.index}"
+        return f"{self.kind.upper()}{index} {self.name}"

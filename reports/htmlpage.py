@@ -40,7 +40,7 @@ def render(run: Run, summary: Summary) -> str:
     return environment.get_template("report.html").render(
         s=summary,
         chart=drawn,
-        gap_legend=page.gap_legend(drawn),
+        gap_legend=page.gap_legend(drawn, summary),
         width=WIDTH,
         height=HEIGHT,
         title=page.title(summary),

@@ -148,12 +148,14 @@ def cautions(summary: Summary) -> list[Caution]:
     return [caution for caution in summary.cautions if caution.kind != "simulated"]
 
 
-def gap_legend(chart: Chart) -> str:
+def gap_legend(chart: Chart, summary: Summary) -> str:
     """What the hatching means; empty where there is none."""
     sources = {row.source for row in chart.rows if row.gaps}
     if not sources:
         return ""
-    counted = "; the energy counter counts on" if sources == {NAMES[Quantity.ENERGY]} else ""
+    whole = all(e.coverage >= 1 for e in summary.devices)
+    by_counter = sources == {NAMES[Quantity.ENERGY]}
+    counted = "; the energy counter counts on" if by_counter and whole else ""
     return f"hatched: power was not read there{counted}"
 
 

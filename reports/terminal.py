@@ -98,7 +98,9 @@ def _other_answers(summary: Summary) -> list[str]:
     return [
         f"{digits(unit.value)} J per second of video in {phase.path[0]} alone{_between(unit)}"
         for phase in summary.phases
-        if len(phase.path) == 1 and (unit := phase.per_unit.get("j_per_video_second"))
+        if len(phase.path) == 1
+        and (unit := phase.per_unit.get("j_per_video_second"))
+        and unit.value is not None
     ]
 
 
@@ -135,7 +137,7 @@ def _device_row(e: DeviceEnergy) -> tuple[str, ...]:
     energy = joules(e.energy_j)
     if e.device.provenance is Provenance.MODELLED and e.low_j is not None:
         energy = f"{joules(e.low_j)} to {joules(e.high_j)}"
-    return e.device.name, energy, watts(e.mean_w), watts(e.peak_w), origin, percent(e.coverage)
+    return e.device.label, energy, watts(e.mean_w), watts(e.peak_w), origin, percent(e.coverage)
 
 
 def _phases(summary: Summary) -> list[str]:
