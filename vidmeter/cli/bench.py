@@ -9,11 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vidmeter.cli.options import UsageError, add_sensor_options, colors, say
+from vidmeter.cli.options import UsageError, add_sensor_options, colors, order_of, say
 from vidmeter.cli.run import meter_with_live_line
 from vidmeter.meter.command import Job, check_room
 from vidmeter.meter.errors import BadRun
-from vidmeter.meter.order import Order
 from vidmeter.meter.reader import load
 from vidmeter.meter.runfile import SUFFIX
 from vidmeter.meter.store import RunWriter
@@ -73,14 +72,7 @@ def _bench(entry: Entry, name: str, folder: Path, arguments: argparse.Namespace)
     """Run one workload under the meter; the run file. Ends as it ended if it failed."""
     path = _free(folder / f"{name}{SUFFIX}", force=arguments.force)
     command = _command(entry, path.with_suffix(""), arguments.device)
-    order = Order(
-        path=str(path.absolute()),
-        period_s=arguments.period,
-        force=arguments.force,
-        sensors=tuple(arguments.sensor),
-        gpus=arguments.gpus,
-        cpu_watts=arguments.cpu_watts,
-    )
+    order = order_of(arguments, path)
     # The harness itself says what it produced: nothing has to be found.
     metered = meter_with_live_line(Job(command, order, outputs=()), quiet=arguments.quiet)
     for message in metered.messages:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from vidmeter.meter.errors import BadRun, VidmeterError
+from vidmeter.meter.order import Order
 from vidmeter.meter.runfile import SUFFIX
 
 
@@ -38,6 +39,18 @@ def add_sensor_options(parser: argparse.ArgumentParser) -> None:
         default=0.05,
         metavar="S",
         help="seconds between readings (default 0.05, which is 20 Hz)",
+    )
+
+
+def order_of(arguments: argparse.Namespace, path: Path) -> Order:
+    """What the sampler is to do, by the options, and where it is to write."""
+    return Order(
+        path=str(path.absolute()),
+        period_s=arguments.period,
+        force=arguments.force,
+        sensors=tuple(arguments.sensor),
+        gpus=arguments.gpus,
+        cpu_watts=arguments.cpu_watts,
     )
 
 

@@ -10,13 +10,13 @@ from vidmeter.cli.options import (
     UsageError,
     add_sensor_options,
     colors,
+    order_of,
     positive,
     runs_folder,
     say,
 )
 from vidmeter.meter.clock import monotonic_ns
 from vidmeter.meter.command import Job, Metered, check_room, default_path, meter
-from vidmeter.meter.order import Order
 from vidmeter.meter.recorder import Recorder
 from vidmeter.meter.run import Work
 
@@ -68,14 +68,7 @@ def run(arguments: argparse.Namespace) -> NoReturn:
     work = list(arguments.work)
     if arguments.video_seconds:
         work.append(Work("video", 1, "user", video_seconds=arguments.video_seconds))
-    order = Order(
-        path=str(path.absolute()),
-        period_s=arguments.period,
-        force=arguments.force,
-        sensors=tuple(arguments.sensor),
-        gpus=arguments.gpus,
-        cpu_watts=arguments.cpu_watts,
-    )
+    order = order_of(arguments, path)
     outputs = tuple(arguments.outputs) if arguments.outputs else None
     job = Job(tuple(command), order, outputs=outputs, work=tuple(work))
     metered = meter_with_live_line(job, quiet=arguments.quiet)
