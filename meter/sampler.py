@@ -4,6 +4,7 @@ What goes wrong is data: late ticks, failed reads and clock steps are events of 
 """
 
 import time
+from dataclasses import replace
 
 from vidmeter.meter.clock import Anchor, anchor, monotonic_ns
 from vidmeter.meter.marks import MarkReader
@@ -32,19 +33,18 @@ class EventLog:
     def __init__(self, writer: RunWriter) -> None:
         self._writer = writer
         self._open: dict[tuple[str, str | None, str], tuple[int, Event]] = {}
-        self._next_key = 1
 
     def add(self, kind: str, t_ns: int, detail: str, *, device: str | None = None) -> None:
         """Note that something happened at `t_ns`."""
         slot = (kind, device, "" if kind == "late" else detail)
         key, event = self._open.get(slot, (0, None))
         if event is None or t_ns - event.end_ns > SAME_EVENT_NS:
-            key, self._next_key = self._next_key, self._next_key + 1
-            event = Event(kind, t_ns, t_ns, detail, device, 1)
+            event = Event(kind, t_ns, t_ns, detail, device)
+            key = self._writer.add_event(event)
         else:
-            event = Event(kind, event.start_ns, t_ns, detail, device, event.count + 1)
+            event = replace(event, end_ns=t_ns, detail=detail, count=event.count + 1)
+            self._writer.put_event(key, event)
         self._open[slot] = (key, event)
-        self._writer.put_event(key, event)
 
 
 class Sampler:

@@ -11,7 +11,6 @@ import selectors
 import signal
 import sys
 import uuid
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +135,7 @@ def say(**answer: Any) -> None:
         pass  # the end of stdin is noticed next and handled there
 
 
-def begin(order: Order, opened: Opened, environ: Mapping[str, str]) -> Sampler:
+def begin(order: Order, opened: Opened) -> Sampler:
     """Create the run file and take the first readings."""
     path = Path(order.path)
     now = monotonic_ns()
@@ -180,7 +179,7 @@ def main(order_json: str) -> None:
     environ = dict(os.environ)
     try:
         opened = open_sensors(Selection(order.sensors, order.gpus, order.cpu_watts), environ)
-        sampler = begin(order, opened, environ)
+        sampler = begin(order, opened)
     except VidmeterError as error:
         say(error=str(error), kind=type(error).__name__)
         sys.exit(2)

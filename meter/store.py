@@ -44,6 +44,7 @@ class RunWriter:
             Series(device, Quantity(quantity), window, wrap): key
             for key, device, quantity, window, wrap in connection.execute("SELECT * FROM series")
         }
+        (self._last_event,) = connection.execute("SELECT ifnull(max(id), 0) FROM event").fetchone()
         self._pending: dict[Series, Trace] = {}
         self._pending_count = 0
         self._rows: list[tuple[str, tuple[Any, ...]]] = []
@@ -122,19 +123,17 @@ class RunWriter:
         row = astuple(work)
         self._later(f"INSERT INTO work VALUES ({_marks(row)})", *row)
 
+    def add_event(self, event: Event) -> int:
+        """Add an event; the key under which it can be changed."""
+        self._last_event += 1
+        self.put_event(self._last_event, event)
+        return self._last_event
+
     def put_event(self, key: int, event: Event) -> None:
-        """Add an event or replace the one of that key."""
+        """Replace an event that was added, as it goes on or comes again."""
         self._later(
             "INSERT OR REPLACE INTO event VALUES (?, ?, ?, ?, ?, ?, ?)",
             key, event.kind, event.start_ns, event.end_ns, event.detail, event.device, event.count,
-        )  # fmt: skip
-
-    def add_event(self, event: Event) -> None:
-        """Add an event that will not change any more."""
-        self._later(
-            "INSERT INTO event (kind, start_ns, end_ns, detail, device, count)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            event.kind, event.start_ns, event.end_ns, event.detail, event.device, event.count,
         )  # fmt: skip
 
     def add_anchor(self, anchor: Anchor) -> None:

@@ -226,6 +226,22 @@ def test_a_run_in_a_read_only_folder_can_be_read(tmp_path: Path) -> None:
         tmp_path.chmod(0o755)
 
 
+def test_an_event_that_goes_on_never_replaces_another(tmp_path: Path) -> None:
+    path = tmp_path / "a.vidmeter"
+    writer = RunWriter.create(path, FACTS)
+    writer.add_event(Event("absent", 1, 1, "no GPU"))
+    key = writer.add_event(Event("late", 2, 2, "late"))
+    writer.add_event(Event("note", 3, 3, "a note"))
+    writer.put_event(key, Event("late", 2, 9, "late", None, 8))
+    writer.finish()
+    again = RunWriter.reopen(path)
+    again.add_event(Event("output", 10, 10, "a doubt"))
+    again.finish()
+
+    found = [(e.kind, e.count) for e in load(path).events]
+    assert found == [("absent", 1), ("late", 8), ("note", 1), ("output", 1)]
+
+
 def test_facts_are_read_without_the_samples(tmp_path: Path) -> None:
     save(example(), tmp_path / "a.vidmeter")
 
