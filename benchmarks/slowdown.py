@@ -1,50 +1,53 @@
-"""By how much a program that computes is slower under `vidmeter run`.
+"""By how much a program that computes is slower while the sampler is at work beside it.
 
-The program times its own inner loop, so that starting doesn't count. Each round runs it bare, bare
-once more, and metered with eight simulated GPUs at 20 Hz, in shuffled order. The second bare arm
-is the control: how far it lies from the first is how far this machine can be believed.
+Under one `vidmeter run` (eight simulated GPUs, 20 Hz) a program computes the same slice again and
+again and times each. In every round it computes one slice while the sampler runs and two while the
+sampler is stopped (SIGSTOP), in shuffled order: the program, its memory and its core stay the
+same, which separate runs of it don't. The second stopped slice is the control: how far it lies
+from the first is how far this machine can be believed. Starting and ending aren't counted.
 """
 
+import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 from gpus import COUNT, simulated
 from side_by_side import Benchmark, estimate, interleaved, options, slower_pct
 
+from vidmeter.meter.errors import BadRun
+from vidmeter.meter.reader import read_facts
+
 GOAL_PCT = 0.5
-PYTHON_LOOP = """
-import time
-def work(n):
-    total = 0
-    for i in range(n):
-        total += i * i % 7
-    return total
-work(100_000)
-started = time.perf_counter()
-work(8_000_000)
-print(time.perf_counter() - started)
+SLICE = """
+import sys, time
+{setup}
+for _ in sys.stdin:
+    started = time.perf_counter()
+    {work}
+    print(time.perf_counter() - started, flush=True)
 """
-NUMPY_PRODUCT = """
-import time
-import numpy as np
-a = np.random.default_rng(0).random((768, 768))
-a @ a
-started = time.perf_counter()
-for _ in range(30):
-    a @ a
-print(time.perf_counter() - started)
-"""
+PYTHON_LOOP = SLICE.format(
+    setup="def work(n):\n    total = 0\n    for i in range(n):\n        total += i * i % 7",
+    work="work(4_000_000)",
+)
+NUMPY_PRODUCT = SLICE.format(
+    setup="import numpy as np\na = np.random.default_rng(0).random((768, 768))",
+    work="for _ in range(15): a @ a",
+)
 PROGRAMS = {"Python loop": PYTHON_LOOP, "numpy matrix product, one thread": NUMPY_PRODUCT}
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
 
 
 def main() -> None:
     parser = options(__doc__)
-    parser.add_argument("--rounds", type=int, default=60, metavar="N")
+    parser.add_argument("--rounds", type=int, default=200, metavar="N")
     arguments = parser.parse_args()
     rounds = 5 if arguments.quick else arguments.rounds
     bench = Benchmark("slowdown", arguments.quick)
@@ -67,32 +70,49 @@ def compare(
     folder: Path,
     rounds: int,
 ) -> None:
-    """One program, bare and metered."""
-    child = [sys.executable, "-c", program]
-    path = folder / "run.vidmeter"
-    run = [sys.executable, "-m", "vidmeter", "run", "--quiet", "--force", "-o", str(path), "--"]
-    seconds = partial(inner_s, environ=environ, folder=folder)
-    arms: dict[str, Callable[[], float]] = {
-        "bare": partial(seconds, child),
-        "bare again": partial(seconds, child),
-        "metered": partial(seconds, [*run, *child]),
-    }
-    taken = interleaved(arms, rounds)
+    """One program, with the sampler at work and stopped."""
+    path = folder / f"{time.monotonic_ns()}.vidmeter"
+    run = [sys.executable, "-m", "vidmeter", "run", "--quiet", "-o", str(path), "--"]
+    with subprocess.Popen(
+        [*run, sys.executable, "-c", program],
+        cwd=folder, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdin is not None and process.stdout is not None
+        sampler = sampler_of(path)
+        one = partial(slice_s, process.stdin, process.stdout, sampler)
+        arms: dict[str, Callable[[], float]] = {
+            "stopped": partial(one, signal.SIGSTOP),
+            "stopped again": partial(one, signal.SIGSTOP),
+            "at work": partial(one, signal.SIGCONT),
+        }
+        taken = interleaved(arms, rounds, warm_up=3)
+        os.kill(sampler, signal.SIGCONT)
+        process.stdin.close()
     bench.raw[label] = taken
     for arm, what, goal in (
-        ("metered", "under `vidmeter run`", GOAL_PCT),
-        ("bare again", "bare once more (control)", None),
+        ("at work", "with the sampler at work", GOAL_PCT),
+        ("stopped again", "without it, once more (control)", None),
     ):
-        found = estimate(slower_pct, taken[arm], taken["bare"])
+        found = estimate(slower_pct, taken[arm], taken["stopped"])
         bench.add(f"{label}, slower {what}", found, "%", goal=goal)
 
 
-def inner_s(command: list[str], environ: Mapping[str, str], folder: Path) -> float:
-    """What the program says that its inner loop took, s."""
-    told = subprocess.run(
-        command, env=environ, cwd=folder, stdout=subprocess.PIPE, text=True, check=True
-    )
-    return float(told.stdout)
+def slice_s(ask: IO[str], told: IO[str], sampler: int, state: signal.Signals) -> float:
+    """What one slice took, s, with the sampler stopped or at work."""
+    os.kill(sampler, state)
+    ask.write("\n")
+    ask.flush()
+    return float(told.readline())
+
+
+def sampler_of(path: Path) -> int:
+    """The sampler's process, as the run file names it."""
+    while True:
+        time.sleep(0.05)
+        try:
+            return int(read_facts(path)["recorder_pid"])
+        except BadRun:
+            continue  # it isn't there yet
 
 
 if __name__ == "__main__":

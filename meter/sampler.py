@@ -88,11 +88,11 @@ class Sampler:
             self.commit()
             self._next_commit_ns = now + COMMIT_NS
 
-    def read(self, now: int) -> None:
-        """Take what the sensors have."""
+    def read(self, now: int, *, catch_up: bool = False) -> None:
+        """Take what the sensors have; `catch_up` as for `Sensor.read`."""
         for sensor in self.sensors:
             try:
-                samples, faults = sensor.read(now)
+                samples, faults = sensor.read(now, catch_up=catch_up)
             except Exception as error:  # noqa: BLE001 - the run never ends because of the meter
                 detail = f"{type(sensor).__name__} failed: {error!r}"
                 self.events.add("sensor_failed", now, detail)
@@ -110,10 +110,10 @@ class Sampler:
         """
         lags_ns = [s.window_ns or 0 for s in self._newest_ns if s.device in self._gpus]
         until = monotonic_ns() + SETTLE_NS + max(lags_ns, default=0)
-        self.read(monotonic_ns())
+        self.read(monotonic_ns(), catch_up=True)
         while self._behind(after_ns) and monotonic_ns() < until:
             time.sleep(0.01)
-            self.read(monotonic_ns())
+            self.read(monotonic_ns(), catch_up=True)
         self._deadline_ns = max(self._deadline_ns, monotonic_ns())
 
     def commit(self) -> None:

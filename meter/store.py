@@ -44,7 +44,8 @@ class RunWriter:
             Series(device, Quantity(quantity), window, wrap): key
             for key, device, quantity, window, wrap in connection.execute("SELECT * FROM series")
         }
-        (self._last_event,) = connection.execute("SELECT ifnull(max(id), 0) FROM event").fetchone()
+        newest = connection.execute("SELECT ifnull(max(id), 0) FROM event").fetchone()
+        self._last_event: int = newest[0]
         self._pending: dict[Series, Trace] = {}
         self._pending_count = 0
         self._rows: list[tuple[str, tuple[Any, ...]]] = []

@@ -44,11 +44,12 @@ class Sensor(Protocol):
         """What the user should know about what is read, one sentence each."""
         ...
 
-    def read(self, now_ns: int) -> Reading:
+    def read(self, now_ns: int, *, catch_up: bool = False) -> Reading:
         """All that is new since the last call; `now_ns` is the monotonic time of the call.
 
         Called at every tick of the sampler. Readings that are dear or change slowly are taken at
-        a slower rate of the sensor's own. Never raises for trouble with the hardware: that is a
+        a slower rate of the sensor's own; with `catch_up`, those that tell of energy are taken all
+        the same, because a window has ended. Never raises for trouble with the hardware: that is a
         `Fault`. A series that the device doesn't offer yields no samples, ever.
         """
         ...

@@ -67,7 +67,7 @@ class FakeSensor:
         """The scripted devices."""
         return tuple(player.device for player in self._players)
 
-    def read(self, now_ns: int) -> Reading:
+    def read(self, now_ns: int, *, catch_up: bool = False) -> Reading:
         """Every refresh of the power readings since the last call, and the counters as of now."""
         reading = Reading([], [])
         for player in self._players:

@@ -193,7 +193,7 @@ class ModelledCpu:
         """The one device: all processors of this machine together."""
         return self._devices
 
-    def read(self, now_ns: int) -> Reading:
+    def read(self, now_ns: int, *, catch_up: bool = False) -> Reading:
         """The busy seconds until now."""
         before_ns = monotonic_ns()
         times = psutil.cpu_times()

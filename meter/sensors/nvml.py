@@ -85,12 +85,12 @@ class NvmlSensor:
         """The chosen GPUs, in CUDA's order where CUDA_VISIBLE_DEVICES chose them."""
         return self._devices
 
-    def read(self, now_ns: int) -> Reading:
+    def read(self, now_ns: int, *, catch_up: bool = False) -> Reading:
         """All that is new of every GPU; a GPU in trouble never holds up the others' readings."""
         clocks = anchor()
         reading = Reading([], [])
         for card in self._cards:
-            card.read(now_ns, clocks, reading)
+            card.read(now_ns, clocks, reading, catch_up=catch_up)
         reading.samples.sort(key=attrgetter("t_ns"))
         return reading
 

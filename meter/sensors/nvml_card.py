@@ -215,14 +215,14 @@ class Card:
         self._wait_ns = 0
         self._retry_ns = 0
 
-    def read(self, now_ns: int, clocks: Anchor, into: Reading) -> None:
-        """Add what is new to `into`."""
+    def read(self, now_ns: int, clocks: Anchor, into: Reading, *, catch_up: bool = False) -> None:
+        """Add what is new to `into`; with `catch_up`, also from a ring that isn't due yet."""
         if self._wait_ns and now_ns < self._retry_ns:
             return
         faults_before = len(into.faults)
         codes = []
         for i, source in enumerate(self._sources):
-            if now_ns >= self._due_ns[i]:
+            if now_ns >= self._due_ns[i] or (catch_up and source.every_ns <= Ring.every_ns):
                 self._due_ns[i] = now_ns + source.every_ns - _SLACK_NS
                 codes.append(source.read(clocks, into))
         lost = self._lost(codes)

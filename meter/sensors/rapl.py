@@ -79,7 +79,7 @@ class RaplSensor:
         """Packages, each followed by its DRAM."""
         return self._devices
 
-    def read(self, now_ns: int) -> Reading:
+    def read(self, now_ns: int, *, catch_up: bool = False) -> Reading:
         """One value of each counter, J, not unwrapped."""
         reading = Reading([], [])
         for counter, series in self._counters:

@@ -49,7 +49,7 @@ class ReplaySensor:
         """The devices of the recorded run, marked as simulated."""
         return self._devices
 
-    def read(self, now_ns: int) -> Reading:
+    def read(self, now_ns: int, *, catch_up: bool = False) -> Reading:
         """The samples whose time has come."""
         samples: list[Sample] = []
         for series, trace in self._traces.items():

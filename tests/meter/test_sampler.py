@@ -61,7 +61,7 @@ def test_the_energy_of_a_known_curve_is_found(tmp_path: Path) -> None:
 
 def test_ticks_keep_to_their_deadlines_without_drift(tmp_path: Path) -> None:
     class Slow(Reader):
-        def read(self, now_ns: int) -> Reading:
+        def read(self, now_ns: int, *, catch_up: bool = False) -> Reading:
             time.sleep(0.005)
             return Reading([Sample(self.power, now_ns, 1.0)], [])
 
@@ -89,7 +89,7 @@ def test_a_late_tick_is_an_event_and_missed_ones_are_not_made_up_for(tmp_path: P
 
 def test_a_sensor_that_raises_does_not_stop_the_others(tmp_path: Path) -> None:
     class Broken(Reader):
-        def read(self, now_ns: int) -> Reading:
+        def read(self, now_ns: int, *, catch_up: bool = False) -> Reading:
             raise ZeroDivisionError("a bug")
 
     run = record(tmp_path, Broken(), 0.3)
@@ -101,7 +101,7 @@ def test_a_sensor_that_raises_does_not_stop_the_others(tmp_path: Path) -> None:
 
 def test_the_same_fault_tick_after_tick_is_one_event_with_a_count(tmp_path: Path) -> None:
     class Failing(Reader):
-        def read(self, now_ns: int) -> Reading:
+        def read(self, now_ns: int, *, catch_up: bool = False) -> Reading:
             return Reading([], [Fault("read_failed", "X", "no answer", self.power)])
 
     run = record(tmp_path, Failing(), 0.4)
@@ -130,7 +130,7 @@ class Reader:
     def devices(self) -> tuple[Device, ...]:
         return (Device("X", "X", Kind.GPU, "test", Provenance.SIMULATED, "test"),)
 
-    def read(self, now_ns: int) -> Reading:
+    def read(self, now_ns: int, *, catch_up: bool = False) -> Reading:
         return Reading([Sample(self.power, now_ns, 1.0)], [])
 
     def close(self) -> None:
