@@ -5,7 +5,6 @@ import os
 import selectors
 import subprocess
 import sys
-import tempfile
 import threading
 from dataclasses import asdict
 from pathlib import Path
@@ -56,7 +55,7 @@ class Recorder:
         self._order = order
         self._lock = threading.Lock()
         self._buffer = b""
-        self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as we do
+        self._stderr: IO[bytes] = os.fdopen(os.memfd_create("vidmeter-sampler-stderr"), "w+b")
         # -P: nothing in the program's own folder may stand in for a module that we import.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", _BOOT, _home(), json.dumps(asdict(order))],
