@@ -4,6 +4,7 @@ VidmeterError
 ├── NoDevice              nothing with a power reading answers here
 ├── SensorFailed          a device answered and then stopped
 ├── BadRun                a run file that can't be read, or may not be written
+├── BadCalibration        a calibration or a reference log that can't be used
 └── WorkloadUnavailable   a reference job that can't run on this machine
 
 Each message is one line: what is wrong, then what to do about it. The command line prints it and
@@ -25,6 +26,10 @@ class SensorFailed(VidmeterError):
 
 class BadRun(VidmeterError):
     """A file that is no run, is newer than this version, is damaged, or may not be overwritten."""
+
+
+class BadCalibration(VidmeterError):
+    """A calibration of another card, or a log of an external meter that makes no sense."""
 
 
 class WorkloadUnavailable(VidmeterError):
