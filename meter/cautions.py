@@ -32,6 +32,8 @@ _REMEDIES = {
     "output": "name the files with --outputs, or the length with --video-seconds",
     "read_failed": None,
     "implausible": None,
+    "aliasing": "let the work repeat with pauses of changing length between the repeats",
+    "in_step": "let the steps come with pauses of changing length, or compare with another source",
     "sensor_failed": "please report it",
     "abandoned": None,
     "lost_samples": None,

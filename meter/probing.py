@@ -12,7 +12,13 @@ from vidmeter.meter.cadence import refresh_ns
 from vidmeter.meter.cards import known_of
 from vidmeter.meter.clock import Anchor
 from vidmeter.meter.device import Device, Kind, Provenance
-from vidmeter.meter.quality import Origin, Quality, SeriesQuality, Verdict
+from vidmeter.meter.quality import (
+    Origin,
+    Quality,
+    SeriesQuality,
+    Verdict,
+    published_window_ns,
+)
 from vidmeter.meter.run import Run, Trace
 from vidmeter.meter.sample import Quantity, Series
 
@@ -26,21 +32,6 @@ ASKED = (
 """What every card is asked for."""
 MOST = 20_000
 """So many readings are enough to tell a period from."""
-MS = 1_000_000
-
-_INSTANT = {
-    "9.0": (25, 100),
-    "8.9": (100, 100),
-    "8.6": (100, 100),
-    "8.0": (25, 100),
-    "7.5": (100, 100),
-    "7.0": (10, 20),
-    "6.1": (10, 20),
-    "6.0": (10, 20),
-}
-"""Window and refresh of instant power, ms, by compute capability: Yang, Adámek, Armour, arXiv
-2312.02741. Nothing is published of others (H200 counts as Hopper, and is not confirmed)."""
-_PUBLISHED_NEAR = 0.2
 
 
 def probe(run: Run, device: Device) -> Quality:
@@ -59,19 +50,6 @@ def probe(run: Run, device: Device) -> Quality:
         kept.watched_s,
         (*series, *mine.values()),
     )
-
-
-def published_window_ns(
-    capability: str | None, quantity: Quantity, refreshed_ns: int | None
-) -> int | None:
-    """The window of a reading on cards like this, if the refresh period found doesn't deny it."""
-    usual = _INSTANT.get(capability or "")
-    if usual is None or quantity not in (Quantity.POWER_INSTANT, Quantity.POWER_USAGE):
-        return None
-    window, refresh = usual[0] * MS, usual[1] * MS
-    if refreshed_ns is not None and abs(refreshed_ns - refresh) > _PUBLISHED_NEAR * refresh:
-        return None
-    return window
 
 
 def _observed(run: Run, device: Device) -> Quality:

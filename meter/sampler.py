@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from vidmeter.meter.cadence import refresh_ns
 from vidmeter.meter.clock import Anchor, anchor, monotonic_ns
+from vidmeter.meter.guard import Guard
 from vidmeter.meter.marks import MarkReader
 from vidmeter.meter.run import Event
 from vidmeter.meter.sample import Quantity, Sample, Series
@@ -32,6 +33,9 @@ PERIOD_NS = 50_000_000
 LOOK_NS = 3_000_000_000
 """How long a card that nothing is known of is looked at closely, at the start of its first run."""
 LOOK_PERIOD_NS = 5_000_000
+EDGE_NS = 400_000_000
+"""After a window was opened, readings are taken as fast, so that its edge is sharp."""
+GUARD_NS = 5_000_000_000
 
 
 class EventLog:
@@ -64,11 +68,13 @@ class Sampler:
         marks: MarkReader,
         *,
         period_ns: int | None = None,
+        guard: Guard | None = None,
     ) -> None:
         """Without `period_ns` the cards decide: 20 Hz, or faster where their readings are."""
         self.sensors = sensors
         self.writer = writer
         self.period_ns = period_ns or PERIOD_NS
+        self._paced = period_ns is None
         self.events = EventLog(writer)
         self._marks = marks
         self._deadline_ns = monotonic_ns()
@@ -76,8 +82,12 @@ class Sampler:
         self._next_anchor_ns = self._deadline_ns
         self._last_anchor: Anchor | None = None
         self._newest_ns: dict[Series, int] = {}
+        self._counts: dict[Series, float] = {}
         self._gpus = {d.uuid for s in sensors for d in s.devices if d.kind == "gpu"}
         self._look: _Look | None = None
+        self._guard = guard
+        self._next_guard_ns = self._deadline_ns + GUARD_NS
+        self._edge_until_ns = 0
 
     def look_closely(self, uuids: set[str]) -> None:
         """Poll fast for a while from the next tick on: nothing is known of these cards yet."""
@@ -97,13 +107,20 @@ class Sampler:
         """Begin a new stretch of sampling: the pause before it is not lateness."""
         self._deadline_ns = monotonic_ns()
 
+    def edge(self) -> None:
+        """A window begins about now: look closely for a moment, if the pace is ours to choose."""
+        if self._paced and self._gpus:
+            self._edge_until_ns = monotonic_ns() + EDGE_NS
+            self._deadline_ns = min(self._deadline_ns, monotonic_ns())
+
     def tick(self) -> None:
         """One look at all sensors, and the upkeep that is due."""
         now = monotonic_ns()
         late_ns = now - self._deadline_ns
         if late_ns > max(self.period_ns, PERIOD_NS) // 2:
             self.events.add("late", now, f"a tick came {late_ns / 1e6:.0f} ms late")
-        period_ns = LOOK_PERIOD_NS if self._look else self.period_ns
+        close = self._look is not None or now < self._edge_until_ns
+        period_ns = min(LOOK_PERIOD_NS, self.period_ns) if close else self.period_ns
         # Deadlines are absolute. Those that went by are left out, not made up for in a burst.
         self._deadline_ns += period_ns * (1 + max(0, late_ns) // period_ns)
         self.read(now)
@@ -111,6 +128,10 @@ class Sampler:
             self._looked(self._look, now)
         if now >= self._next_anchor_ns:
             self._anchor(now)
+        if self._guard and now >= self._next_guard_ns:
+            self._next_guard_ns = now + GUARD_NS
+            for doubt in self._guard.doubts():
+                self.events.add(doubt.kind, now, doubt.detail, device=doubt.device)
         if now >= self._next_commit_ns:
             self.commit()
             self._next_commit_ns = now + COMMIT_NS
@@ -125,10 +146,16 @@ class Sampler:
                 self.events.add("sensor_failed", now, detail)
                 continue
             self.writer.add_samples(samples)
-            for series, t_ns, _ in samples:
-                self._newest_ns[series] = t_ns
+            for series, t_ns, value in samples:
+                # Of a counter, what counts is that it advanced: only then is a tick placed.
+                if series.quantity is not Quantity.ENERGY or value != self._counts.get(series):
+                    self._newest_ns[series] = t_ns
+                if series.quantity is Quantity.ENERGY:
+                    self._counts[series] = value
             if self._look:
                 self._look.add(samples)
+            if self._guard:
+                self._guard.add(samples)
             for fault in faults:
                 self._note(fault, now)
 
@@ -141,13 +168,15 @@ class Sampler:
         until = monotonic_ns() + SETTLE_NS + max(lags_ns, default=0)
         self.read(monotonic_ns(), catch_up=True)
         while self._behind(after_ns) and monotonic_ns() < until:
-            time.sleep(0.01)
+            time.sleep(LOOK_PERIOD_NS / 1e9)
             self.read(monotonic_ns(), catch_up=True)
         self._deadline_ns = max(self._deadline_ns, monotonic_ns())
 
     def commit(self) -> None:
         """Bring samples, marks and events to the file."""
         phases, work = self._marks.read()
+        if self._guard:
+            self._guard.mark(phases)
         for phase in phases:
             self.writer.put_phase(phase)
         for done in work:
