@@ -6,11 +6,12 @@ What goes wrong is data: late ticks, failed reads and clock steps are events of 
 import time
 from dataclasses import replace
 
-from vidmeter.meter.clock import Anchor, anchor, monotonic_ns
+from vidmeter.meter.clock import Anchor, anchor, monotonic_ns, slept_ns
 from vidmeter.meter.marks import MarkReader
+from vidmeter.meter.others import Others, Slot
 from vidmeter.meter.run import Event
 from vidmeter.meter.sample import Quantity, Series
-from vidmeter.meter.sensors.base import Fault, Sensor
+from vidmeter.meter.sensors.base import Fault, Look, Sensor
 from vidmeter.meter.store import RunWriter
 
 COMMIT_NS = 400_000_000
@@ -18,6 +19,8 @@ COMMIT_NS = 400_000_000
 ANCHOR_NS = 1_000_000_000
 STEP_NS = 5_000_000
 """A change between wall clock and monotonic clock beyond this is an event."""
+SLEPT_NS = 20_000_000
+"""More than this between two readings of the clocks is sleep, and no pause between them."""
 SETTLE_NS = 250_000_000
 """How long is waited for readings from after the end of a window."""
 STOPPED_NS = 2_000_000_000
@@ -33,25 +36,51 @@ class EventLog:
     def __init__(self, writer: RunWriter) -> None:
         self._writer = writer
         self._open: dict[tuple[str, str | None, str], tuple[int, Event]] = {}
+        self._kept: dict[Slot, int] = {}
 
-    def add(self, kind: str, t_ns: int, detail: str, *, device: str | None = None) -> None:
-        """Note that something happened at `t_ns`."""
+    def add(
+        self,
+        kind: str,
+        t_ns: int,
+        detail: str,
+        *,
+        device: str | None = None,
+        since_ns: int | None = None,
+    ) -> None:
+        """Note that something happened at `t_ns`, or from `since_ns` until then."""
         slot = (kind, device, "" if kind == "late" else detail)
         key, event = self._open.get(slot, (0, None))
         if event is None or t_ns - event.end_ns > SAME_EVENT_NS:
-            event = Event(kind, t_ns, t_ns, detail, device)
+            event = Event(kind, t_ns if since_ns is None else since_ns, t_ns, detail, device)
             key = self._writer.add_event(event)
         else:
             event = replace(event, end_ns=t_ns, detail=detail, count=event.count + 1)
             self._writer.put_event(key, event)
         self._open[slot] = (key, event)
 
+    def keep(self, slot: Slot, event: Event) -> None:
+        """Note something that goes on, in the place of what was noted under the same slot."""
+        key = self._kept.get(slot)
+        if key is None:
+            self._kept[slot] = self._writer.add_event(event)
+        else:
+            self._writer.put_event(key, event)
+
 
 class Sampler:
-    """Samples `sensors` into `writer`. All time is CLOCK_MONOTONIC in ns."""
+    """Samples `sensors` into `writer`. All time is CLOCK_MONOTONIC in ns.
+
+    `others` tells the run's own processes from those that are on its devices as well.
+    """
 
     def __init__(
-        self, sensors: list[Sensor], writer: RunWriter, marks: MarkReader, *, period_ns: int
+        self,
+        sensors: list[Sensor],
+        writer: RunWriter,
+        marks: MarkReader,
+        *,
+        period_ns: int,
+        others: Others | None = None,
     ) -> None:
         self.sensors = sensors
         self.writer = writer
@@ -62,6 +91,8 @@ class Sampler:
         self._next_commit_ns = self._deadline_ns + COMMIT_NS
         self._next_anchor_ns = self._deadline_ns
         self._last_anchor: Anchor | None = None
+        self._slept_ns = 0
+        self._others = others or Others()
         self._newest_ns: dict[Series, int] = {}
         self._gpus = {d.uuid for s in sensors for d in s.devices if d.kind == "gpu"}
 
@@ -92,16 +123,18 @@ class Sampler:
         """Take what the sensors have; `catch_up` as for `Sensor.read`."""
         for sensor in self.sensors:
             try:
-                samples, faults = sensor.read(now, catch_up=catch_up)
+                reading = sensor.read(now, catch_up=catch_up)
             except Exception as error:  # noqa: BLE001 - the run never ends because of the meter
                 detail = f"{type(sensor).__name__} failed: {error!r}"
                 self.events.add("sensor_failed", now, detail)
                 continue
-            self.writer.add_samples(samples)
-            for series, t_ns, _ in samples:
+            self.writer.add_samples(reading.samples)
+            for series, t_ns, _ in reading.samples:
                 self._newest_ns[series] = t_ns
-            for fault in faults:
+            for fault in reading.faults:
                 self._note(fault, now)
+            for look in reading.looks:
+                self._see(look)
 
     def settle(self, after_ns: int) -> None:
         """Read on until each source of energy has a reading from after an instant.
@@ -162,18 +195,39 @@ class Sampler:
         return False
 
     def _anchor(self, now: int) -> None:
-        pair = anchor()
+        pair, slept = anchor(), slept_ns()
         if self._last_anchor is not None:
-            step = (pair.real_ns - pair.monotonic_ns) - (
-                self._last_anchor.real_ns - self._last_anchor.monotonic_ns
-            )
-            if abs(step) > STEP_NS:
-                self.events.add(
-                    "clock_step", now, f"the wall clock was moved by {step / 1e6:+.1f} ms"
-                )
-        self._last_anchor = pair
+            for kind, detail in clock_events(self._last_anchor, pair, slept - self._slept_ns):
+                self.events.add(kind, now, detail, since_ns=self._last_anchor.monotonic_ns)
+        self._last_anchor, self._slept_ns = pair, slept
         self.writer.add_anchor(pair)
         self._next_anchor_ns = now + ANCHOR_NS
 
     def _note(self, fault: Fault, now: int) -> None:
-        self.events.add(fault.kind, now, fault.detail, device=fault.device)
+        self.events.add(fault.kind, now, fault.detail, device=fault.device, since_ns=fault.since_ns)
+
+    def _see(self, look: Look) -> None:
+        seen = self._others.see(look)
+        self.writer.add_samples(seen.samples)
+        for slot, event in seen.events.items():
+            self.events.keep(slot, event)
+
+
+def clock_events(before: Anchor, after: Anchor, slept_ns: int) -> list[tuple[str, str]]:
+    """What happened to the clocks between two looks at them, as kind and detail.
+
+    While the machine sleeps, CLOCK_MONOTONIC stands still and the wall clock goes on: that is no
+    step of it. Clocks that are slewed drift by 0.5 ms a second at most (adjtimex(2)).
+    """
+    events = []
+    step = (after.real_ns - after.monotonic_ns) - (before.real_ns - before.monotonic_ns)
+    if slept_ns > SLEPT_NS:
+        detail = f"the machine slept for {slept_ns / 1e9:.1f} s; nothing of that was measured"
+        events.append(("suspend", detail))
+        step -= slept_ns
+    if (
+        abs(step)
+        > STEP_NS + max(0, after.monotonic_ns - before.monotonic_ns - 2 * ANCHOR_NS) / 2000
+    ):
+        events.append(("clock_step", f"the wall clock was moved by {step / 1e6:+.1f} ms"))
+    return events

@@ -20,6 +20,7 @@ from vidmeter.meter.environment import environment
 from vidmeter.meter.errors import VidmeterError
 from vidmeter.meter.marks import MarkReader
 from vidmeter.meter.order import Order
+from vidmeter.meter.others import Others
 from vidmeter.meter.run import Event
 from vidmeter.meter.runfile import marks_folder, remove, remove_marks, start_ticks
 from vidmeter.meter.sampler import Sampler
@@ -156,7 +157,8 @@ def begin(order: Order, opened: Opened) -> Sampler:
     for sensor in opened.sensors:
         for device in sensor.devices:
             writer.add_device(device)
-    sampler = Sampler(opened.sensors, writer, marks, period_ns=facts["period_ns"])
+    others = Others(order.marker, roots=(os.getppid(),) if order.session else ())
+    sampler = Sampler(opened.sensors, writer, marks, period_ns=facts["period_ns"], others=others)
     for absent in opened.absent:
         what = _MISSED.get(absent.sensor, f"{absent.sensor} is not used")
         writer.add_event(Event("absent", now, now, f"{what}: {absent.reason}"))
