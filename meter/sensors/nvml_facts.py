@@ -131,7 +131,7 @@ def _gpu_facts(index: int, handle: Any) -> GpuFacts:
 
 def _mps(handle: Any) -> bool | None:
     """Whether a client of the Multi-Process Service is on the card; None if it can't be asked."""
-    clients = ask(pynvml.nvmlDeviceGetMPSComputeRunningProcesses, handle)
+    clients = ask(pynvml.nvmlDeviceGetMPSComputeRunningProcesses_v3, handle)
     return None if clients is None else bool(clients)
 
 
