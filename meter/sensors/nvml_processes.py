@@ -8,7 +8,6 @@ they are is not known here.
 
 from collections.abc import Callable, Sequence
 
-from vidmeter.meter.clock import monotonic_ns
 from vidmeter.meter.sample import Quantity, Sample, Series
 from vidmeter.meter.sensors.base import Look, Process, Reading, Use
 from vidmeter.meter.sensors.nvml_errors import LOST, NOT_FOUND, SUCCESS
@@ -42,7 +41,7 @@ class Processes:
         self._seen_us = 0
 
     def read(self, clocks: Clocks, into: Reading) -> int:
-        now_ns = monotonic_ns()
+        now_ns = clocks.clock()
         code = SUCCESS
         if not self._shared or now_ns >= self._next_ns:
             code = self._list(now_ns, into)

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from vidmeter.meter.clock import monotonic_ns
 from vidmeter.meter.sample import Sample, Series
 from vidmeter.meter.sensors.base import Fault, Reading
 from vidmeter.meter.sensors.nvml_errors import NOT_FOUND, SUCCESS
@@ -48,7 +47,7 @@ class Ring:
         self._memory = memory
         self._ages = ages
         self._seen_us = 0
-        self._recent: deque[int] = deque(maxlen=max(256, 2 * depth))
+        self._recent: deque[tuple[int, float]] = deque(maxlen=max(256, 2 * depth))
         self._spacing_ns = 0.0
 
     def read(self, clocks: Clocks, into: Reading) -> int:
@@ -66,7 +65,7 @@ class Ring:
         if last_ns is not None:
             self._report_loss(placed, len(entries), last_ns, into)
         for t_ns, stamp_us, value_mw in placed:
-            self._recent.append(stamp_us)
+            self._recent.append((stamp_us, value_mw))
             add(Sample(self._series, t_ns, value_mw / 1000), self._memory, into)
         self._memory.newest_ns[self._series], self._seen_us, _ = placed[-1]
         if self._ages is not None:
@@ -83,12 +82,12 @@ class Ring:
         self, entries: Sequence[tuple[int, float]], clocks: Clocks, last_ns: int | None
     ) -> list[tuple[int, int, float]]:
         """What is new, as instant, stamp and mW in time order."""
-        newest_ns = monotonic_ns()
+        newest_ns = clocks.clock()
         floor_ns = -(1 << 62) if last_ns is None else last_ns + _SAME_NS
         near_ns = None if last_ns is None else last_ns + self._spacing_ns
         placed = []
         for stamp_us, value_mw in entries:
-            if stamp_us in self._recent:
+            if (stamp_us, value_mw) in self._recent:
                 continue
             # A stamp of the future is from clocks that nobody has seen, or no stamp at all.
             found = [t for t in clocks.instants(stamp_us, newest_ns) if t >= floor_ns]

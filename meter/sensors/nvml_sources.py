@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from vidmeter.meter.clock import monotonic_ns
 from vidmeter.meter.sample import Quantity, Sample, Series
 from vidmeter.meter.sensors.base import Fault, Reading
 from vidmeter.meter.sensors.nvml_counter import CounterWatch
@@ -68,7 +67,7 @@ class Memory:
 
     def note_age(self, series: Series, stamp_us: int, clocks: Clocks, into: Reading) -> None:
         """Once a second: how old the newest stamp was when it came, s."""
-        now_ns = monotonic_ns()
+        now_ns = clocks.clock()
         if stamp_us and now_ns >= self.next_age_ns:
             self.next_age_ns = now_ns + S
             age_s = clocks.age_ns(stamp_us, now_ns) / S
@@ -107,9 +106,9 @@ class Fields:
         self._values: list[float] = [-1.0] * len(slots)
 
     def read(self, clocks: Clocks, into: Reading) -> int:
-        before_ns = monotonic_ns()
+        before_ns = clocks.clock()
         code = self._call()
-        after_ns = monotonic_ns()
+        after_ns = clocks.clock()
         if code != SUCCESS:
             into.faults.extend(failed(series, code) for _, _, series in self._slots)
             return code
@@ -164,9 +163,9 @@ class Getter:
         self._memory = memory
 
     def read(self, clocks: Clocks, into: Reading) -> int:
-        before_ns = monotonic_ns()
+        before_ns = clocks.clock()
         code = self._call()
-        after_ns = monotonic_ns()
+        after_ns = clocks.clock()
         if code == SUCCESS:
             sample = Sample(self._series, (before_ns + after_ns) // 2, self._value())
             add(sample, self._memory, into)

@@ -72,7 +72,9 @@ class Turns:
         for job in jobs:
             purse = self._power if job.source.power else self._state
             all_the_same = catch_up and job.source.power
-            if not all_the_same and (purse.left_ns <= 0 or spent_ns > TURN_NS):
+            if not all_the_same and purse.left_ns <= 0:
+                continue
+            if not catch_up and spent_ns > TURN_NS:
                 continue
             if job.card.failing:
                 continue

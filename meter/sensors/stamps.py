@@ -6,10 +6,10 @@ offsets between both clocks are kept as eras, each with the span in which it can
 stamp is placed by an era whose span holds the instant that it gives.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from vidmeter.meter.clock import Anchor
+from vidmeter.meter.clock import Anchor, monotonic_ns
 
 STEP_NS = 5_000_000
 """The clocks drift apart by less than this between two looks; more is a step, and a new era."""
@@ -29,10 +29,11 @@ class _Era:
 
 
 class Clocks:
-    """Both clocks as they are now, and as they were."""
+    """Both clocks as they are now, and as they were; `clock` reads CLOCK_MONOTONIC, ns."""
 
-    def __init__(self, now: Anchor) -> None:
+    def __init__(self, now: Anchor, clock: Callable[[], int] = monotonic_ns) -> None:
         self.now = now
+        self.clock = clock
         self._eras = [_Era(now.real_ns - now.monotonic_ns, -(1 << 62))]
 
     def follow(self, now: Anchor) -> None:
