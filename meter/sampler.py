@@ -5,15 +5,16 @@ What goes wrong is data: late ticks, failed reads and clock steps are events of 
 
 import time
 from collections.abc import Iterable
-from dataclasses import replace
 
-from vidmeter.meter.cadence import refresh_ns
-from vidmeter.meter.clock import Anchor, anchor, monotonic_ns
+from vidmeter.meter.clock import Anchor, anchor, monotonic_ns, slept_ns
+from vidmeter.meter.closelook import LOOK_PERIOD_NS, CloseLook
+from vidmeter.meter.eventlog import EventLog
 from vidmeter.meter.guard import Guard
 from vidmeter.meter.marks import MarkReader
+from vidmeter.meter.others import Others
 from vidmeter.meter.run import Event
-from vidmeter.meter.sample import Quantity, Sample, Series
-from vidmeter.meter.sensors.base import Fault, Sensor
+from vidmeter.meter.sample import ENERGY_SOURCES, Quantity, Series
+from vidmeter.meter.sensors.base import Fault, Look, Sensor
 from vidmeter.meter.store import RunWriter
 
 COMMIT_NS = 400_000_000
@@ -21,45 +22,24 @@ COMMIT_NS = 400_000_000
 ANCHOR_NS = 1_000_000_000
 STEP_NS = 5_000_000
 """A change between wall clock and monotonic clock beyond this is an event."""
+SLEPT_NS = 20_000_000
+"""More than this between two readings of the clocks is sleep, and no pause between them."""
 SETTLE_NS = 250_000_000
 """How long is waited for readings from after the end of a window."""
 STOPPED_NS = 2_000_000_000
 """A series that is older than this has stopped."""
-ENERGY_SOURCES = frozenset(q for q in Quantity if q.endswith(("_w", "_j"))) - {Quantity.POWER_LIMIT}
-SAME_EVENT_NS = 2_000_000_000
-"""Faults of one sort closer than this are one event with a count."""
 PERIOD_NS = 50_000_000
 """Between readings, unless the user says otherwise or a card needs to be asked more often."""
-LOOK_NS = 3_000_000_000
-"""How long a card that nothing is known of is looked at closely, at the start of its first run."""
-LOOK_PERIOD_NS = 5_000_000
 EDGE_NS = 400_000_000
 """After a window was opened, readings are taken as fast, so that its edge is sharp."""
 GUARD_NS = 5_000_000_000
 
 
-class EventLog:
-    """Turns the same trouble, tick after tick, into one event with a span and a count."""
-
-    def __init__(self, writer: RunWriter) -> None:
-        self._writer = writer
-        self._open: dict[tuple[str, str | None, str], tuple[int, Event]] = {}
-
-    def add(self, kind: str, t_ns: int, detail: str, *, device: str | None = None) -> None:
-        """Note that something happened at `t_ns`."""
-        slot = (kind, device, "" if kind == "late" else detail)
-        key, event = self._open.get(slot, (0, None))
-        if event is None or t_ns - event.end_ns > SAME_EVENT_NS:
-            event = Event(kind, t_ns, t_ns, detail, device)
-            key = self._writer.add_event(event)
-        else:
-            event = replace(event, end_ns=t_ns, detail=detail, count=event.count + 1)
-            self._writer.put_event(key, event)
-        self._open[slot] = (key, event)
-
-
 class Sampler:
-    """Samples `sensors` into `writer`. All time is CLOCK_MONOTONIC in ns."""
+    """Samples `sensors` into `writer`. All time is CLOCK_MONOTONIC in ns.
+
+    `others` tells the run's own processes from those that are on its devices as well.
+    """
 
     def __init__(
         self,
@@ -69,6 +49,7 @@ class Sampler:
         *,
         period_ns: int | None = None,
         guard: Guard | None = None,
+        others: Others | None = None,
     ) -> None:
         """Without `period_ns` the cards decide: 20 Hz, or faster where their readings are."""
         self.sensors = sensors
@@ -81,17 +62,19 @@ class Sampler:
         self._next_commit_ns = self._deadline_ns + COMMIT_NS
         self._next_anchor_ns = self._deadline_ns
         self._last_anchor: Anchor | None = None
+        self._slept_ns = 0
+        self._others = others or Others()
         self._newest_ns: dict[Series, int] = {}
         self._counts: dict[Series, float] = {}
         self._gpus = {d.uuid for s in sensors for d in s.devices if d.kind == "gpu"}
-        self._look: _Look | None = None
+        self._look: CloseLook | None = None
         self._guard = guard
         self._next_guard_ns = self._deadline_ns + GUARD_NS
         self._edge_until_ns = 0
 
     def look_closely(self, uuids: set[str]) -> None:
         """Poll fast for a while from the next tick on: nothing is known of these cards yet."""
-        self._look = _Look(uuids)
+        self._look = CloseLook(uuids)
 
     def poll_for(self, refreshes_ns: Iterable[int]) -> None:
         """Ask at least twice as often as the fastest of these readings is renewed."""
@@ -140,24 +123,26 @@ class Sampler:
         """Take what the sensors have; `catch_up` as for `Sensor.read`."""
         for sensor in self.sensors:
             try:
-                samples, faults = sensor.read(now, catch_up=catch_up)
+                reading = sensor.read(now, catch_up=catch_up)
             except Exception as error:  # noqa: BLE001 - the run never ends because of the meter
                 detail = f"{type(sensor).__name__} failed: {error!r}"
                 self.events.add("sensor_failed", now, detail)
                 continue
-            self.writer.add_samples(samples)
-            for series, t_ns, value in samples:
+            self.writer.add_samples(reading.samples)
+            for series, t_ns, value in reading.samples:
                 # Of a counter, what counts is that it advanced: only then is a tick placed.
                 if series.quantity is not Quantity.ENERGY or value != self._counts.get(series):
                     self._newest_ns[series] = t_ns
                 if series.quantity is Quantity.ENERGY:
                     self._counts[series] = value
             if self._look:
-                self._look.add(samples)
+                self._look.add(reading.samples)
             if self._guard:
-                self._guard.add(samples)
-            for fault in faults:
+                self._guard.add(reading.samples)
+            for fault in reading.faults:
                 self._note(fault, now)
+            for look in reading.looks:
+                self._see(look)
 
     def settle(self, after_ns: int) -> None:
         """Read on until each source of energy has a reading from after an instant.
@@ -219,61 +204,46 @@ class Sampler:
                     return True
         return False
 
-    def _looked(self, look: "_Look", now: int) -> None:
+    def _looked(self, look: CloseLook, now: int) -> None:
         """The close look is over: from now on as fast as the cards need it."""
         self._look = None
         self.writer.put(close_look=[look.start_ns, now, look.polled_ns(now)])
         self.poll_for(look.refreshes_ns(now))
 
     def _anchor(self, now: int) -> None:
-        pair = anchor()
+        pair, slept = anchor(), slept_ns()
         if self._last_anchor is not None:
-            step = (pair.real_ns - pair.monotonic_ns) - (
-                self._last_anchor.real_ns - self._last_anchor.monotonic_ns
-            )
-            if abs(step) > STEP_NS:
-                self.events.add(
-                    "clock_step", now, f"the wall clock was moved by {step / 1e6:+.1f} ms"
-                )
-        self._last_anchor = pair
+            for kind, detail in clock_events(self._last_anchor, pair, slept - self._slept_ns):
+                self.events.add(kind, now, detail, since_ns=self._last_anchor.monotonic_ns)
+        self._last_anchor, self._slept_ns = pair, slept
         self.writer.add_anchor(pair)
         self._next_anchor_ns = now + ANCHOR_NS
 
     def _note(self, fault: Fault, now: int) -> None:
-        self.events.add(fault.kind, now, fault.detail, device=fault.device)
+        self.events.add(fault.kind, now, fault.detail, device=fault.device, since_ns=fault.since_ns)
+
+    def _see(self, look: Look) -> None:
+        seen = self._others.see(look)
+        self.writer.add_samples(seen.samples)
+        for slot, event in seen.events.items():
+            self.events.keep(slot, event)
 
 
-class _Look:
-    """What a close look at some cards has brought so far."""
+def clock_events(before: Anchor, after: Anchor, slept_ns: int) -> list[tuple[str, str]]:
+    """What happened to the clocks between two looks at them, as kind and detail.
 
-    def __init__(self, uuids: set[str]) -> None:
-        self.start_ns = 0
-        self._uuids = uuids
-        self._ticks = 0
-        self._seen: dict[Series, tuple[list[int], list[float]]] = {}
-
-    def over(self, now: int) -> bool:
-        self.start_ns = self.start_ns or now
-        self._ticks += 1
-        return now - self.start_ns > LOOK_NS
-
-    def add(self, samples: Iterable[Sample]) -> None:
-        for series, t_ns, value in samples:
-            if series.device in self._uuids and series.quantity in ENERGY_SOURCES:
-                times, values = self._seen.setdefault(series, ([], []))
-                times.append(t_ns)
-                values.append(value)
-
-    def polled_ns(self, now: int) -> int:
-        """How far apart the looks really were."""
-        return (now - self.start_ns) // max(1, self._ticks - 1)
-
-    def refreshes_ns(self, now: int) -> list[int]:
-        """The periods of what has to be polled for: a card with a ring keeps its own record."""
-        rings = {s.device for s in self._seen if s.quantity is Quantity.POWER_RING}
-        found = [
-            refresh_ns(times, values, polled_ns=self.polled_ns(now))
-            for series, (times, values) in self._seen.items()
-            if series.device not in rings
-        ]
-        return [ns for ns in found if ns]
+    While the machine sleeps, CLOCK_MONOTONIC stands still and the wall clock goes on: that is no
+    step of it. Clocks that are slewed drift by 0.5 ms a second at most (adjtimex(2)).
+    """
+    events = []
+    step = (after.real_ns - after.monotonic_ns) - (before.real_ns - before.monotonic_ns)
+    if slept_ns > SLEPT_NS:
+        detail = f"the machine slept for {slept_ns / 1e9:.1f} s; nothing of that was measured"
+        events.append(("suspend", detail))
+        step -= slept_ns
+    if (
+        abs(step)
+        > STEP_NS + max(0, after.monotonic_ns - before.monotonic_ns - 2 * ANCHOR_NS) / 2000
+    ):
+        events.append(("clock_step", f"the wall clock was moved by {step / 1e6:+.1f} ms"))
+    return events

@@ -24,6 +24,7 @@ from vidmeter.meter.errors import VidmeterError
 from vidmeter.meter.guard import Guard
 from vidmeter.meter.marks import MarkReader
 from vidmeter.meter.order import Order
+from vidmeter.meter.others import Others
 from vidmeter.meter.quality import Verdict
 from vidmeter.meter.run import Event
 from vidmeter.meter.runfile import marks_folder, remove, remove_marks, start_ticks
@@ -165,9 +166,14 @@ def begin(order: Order, opened: Opened) -> Sampler:
         for device in sensor.devices:
             writer.add_device(with_known(device, known[device.uuid]))
     devices = [d for sensor in opened.sensors for d in sensor.devices]
-    guard = Guard(devices, {uuid: k.quality for uuid, k in known.items()})
-    given_ns = facts["period_ns"] if order.period_s else None
-    sampler = Sampler(opened.sensors, writer, marks, period_ns=given_ns, guard=guard)
+    sampler = Sampler(
+        opened.sensors,
+        writer,
+        marks,
+        period_ns=facts["period_ns"] if order.period_s else None,
+        guard=Guard(devices, {uuid: k.quality for uuid, k in known.items()}),
+        others=Others(order.marker, roots=(os.getppid(),) if order.session else ()),
+    )
     if order.period_s is None:
         _set_pace(sampler, devices, known)
     for absent in opened.absent:
