@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from vidmeter.meter.cards import known_of
 from vidmeter.meter.device import Kind, Provenance
 from vidmeter.meter.run import Event, Run
-from vidmeter.meter.summary import Caution, DeviceEnergy
+from vidmeter.meter.summary import Caution, DeviceEnergy, Net
 
 FULL_COVERAGE = 0.99
 DISAGREE = 0.02
@@ -85,6 +85,19 @@ def device_cautions(energies: Sequence[DeviceEnergy]) -> list[Caution]:
         found.extend(_sensor(e))
     found.extend(_provenance(energies))
     return found
+
+
+def idle_cautions(net: Net | None) -> list[Caution]:
+    """Doubts about the net energy."""
+    if net is None or net.energy_j >= 0:
+        return []
+    return [
+        Caution(
+            "not_idle",
+            "what was taken for idle draws more than the command: the machine wasn't idle then",
+            "measure again with nothing else running, or leave --idle out",
+        )
+    ]
 
 
 def _of_event(run: Run, event: Event) -> Caution:

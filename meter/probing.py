@@ -37,7 +37,7 @@ MOST = 20_000
 def probe(run: Run, device: Device) -> Quality:
     """What is known of a card's sensors: from its file, as far as that goes, and from this run."""
     kept = known_of(device).quality
-    seen = _observed(run, device)
+    seen = observe(run, device)
     if kept is None:
         return seen
     mine = {s.quantity: s for s in seen.series}
@@ -52,7 +52,8 @@ def probe(run: Run, device: Device) -> Quality:
     )
 
 
-def _observed(run: Run, device: Device) -> Quality:
+def observe(run: Run, device: Device) -> Quality:
+    """What this run alone shows of a card's sensors, whatever is known of it."""
     traces = {s.quantity: (s, t) for s, t in run.traces.items() if s.device == device.uuid}
     polled = [t.t_ns[0] for q, (_, t) in traces.items() if q is not Quantity.POWER_RING and t.t_ns]
     first = min(polled, default=None)
