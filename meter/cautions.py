@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 
+from vidmeter.meter.cards import known_of
 from vidmeter.meter.device import Kind, Provenance
 from vidmeter.meter.run import Event, Run
 from vidmeter.meter.summary import Caution, DeviceEnergy
 
 FULL_COVERAGE = 0.99
 DISAGREE = 0.02
-DISTRUST = 0.05
 LATE_SHARE = 0.05
 """More late ticks than this are worth a word; the readings taken are right all the same."""
 
@@ -80,6 +80,7 @@ def device_cautions(energies: Sequence[DeviceEnergy]) -> list[Caution]:
     for e in energies:
         found.extend(_coverage(e))
         found.extend(_disagreement(e))
+        found.extend(_sensor(e))
     found.extend(_provenance(energies))
     return found
 
@@ -109,15 +110,41 @@ def _coverage(e: DeviceEnergy) -> Iterable[Caution]:
 
 
 def _disagreement(e: DeviceEnergy) -> Iterable[Caution]:
-    if e.disagreement is None or abs(e.disagreement) <= DISAGREE:
+    if e.disagreement is None or abs(e.disagreement) <= DISAGREE + e.resolution:
         return
     text = (
         f"{e.device.label}: {e.second_source} says {e.disagreement * 100:+.1f} % against {e.source}"
     )
-    if abs(e.disagreement) > DISTRUST:
-        yield Caution("not_trusted", text + ": the result is not to be trusted")
-    else:
+    if e.trusted:
         yield Caution("disagreement", text)
+    else:
+        yield Caution(
+            "not_trusted",
+            text + ": the result is NOT TRUSTED, its interval holds both",
+            "vidmeter calibrate finds out which of the two is right",
+        )
+
+
+def _sensor(e: DeviceEnergy) -> Iterable[Caution]:
+    for name, why in e.set_aside.items():
+        yield Caution("quarantined", f"{e.device.label}: the {name} is not used: {why}")
+    if e.in_step and e.seen_share is not None and e.energy_j is not None:
+        yield Caution(
+            "aliasing",
+            f"{e.device.label}: this sensor looks {e.seen_share * 100:.0f} % of the time only, and"
+            " nothing here shows what goes on between: a load in step with it would be misread, so"
+            " the interval is wide",
+            "let the work repeat with pauses of changing length between the repeats",
+        )
+    if e.raw_j is not None and e.energy_j is not None:
+        facts = e.device.facts["calibration"]
+        yield Caution(
+            "calibrated",
+            f"{e.device.label}: calibrated against {facts['meter']} on {facts['made']}:"
+            f" {e.raw_j:.5g} J as read, {e.energy_j:.5g} J corrected",
+        )
+    for doubt in known_of(e.device).doubts:
+        yield Caution("calibration", doubt)
 
 
 def _provenance(energies: Sequence[DeviceEnergy]) -> Iterable[Caution]:

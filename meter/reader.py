@@ -130,6 +130,9 @@ def _read(db: sqlite3.Connection, path: Path, window: tuple[int, int] | None) ->
         anchors=tuple(Anchor(*row) for row in db.execute("SELECT * FROM anchor")),
         environment=facts.get("environment", {}),
         workload=facts.get("workload"),
+        close_look=tuple(facts["close_look"]) if facts.get("close_look") else None,
+        idle=tuple((a, b) for a, b in facts.get("idle", ())),
+        stated=facts.get("stated"),
         path=path,
     )
 

@@ -4,13 +4,15 @@ What goes wrong is data: late ticks, failed reads and clock steps are events of 
 """
 
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 
+from vidmeter.meter.cadence import refresh_ns
 from vidmeter.meter.clock import Anchor, anchor, monotonic_ns, slept_ns
 from vidmeter.meter.marks import MarkReader
 from vidmeter.meter.others import Others, Slot
 from vidmeter.meter.run import Event
-from vidmeter.meter.sample import Quantity, Series
+from vidmeter.meter.sample import Quantity, Sample, Series
 from vidmeter.meter.sensors.base import Fault, Look, Sensor
 from vidmeter.meter.store import RunWriter
 
@@ -28,6 +30,11 @@ STOPPED_NS = 2_000_000_000
 ENERGY_SOURCES = frozenset(q for q in Quantity if q.endswith(("_w", "_j"))) - {Quantity.POWER_LIMIT}
 SAME_EVENT_NS = 2_000_000_000
 """Faults of one sort closer than this are one event with a count."""
+PERIOD_NS = 50_000_000
+"""Between readings, unless the user says otherwise or a card needs to be asked more often."""
+LOOK_NS = 3_000_000_000
+"""How long a card that nothing is known of is looked at closely, at the start of its first run."""
+LOOK_PERIOD_NS = 5_000_000
 
 
 class EventLog:
@@ -79,12 +86,13 @@ class Sampler:
         writer: RunWriter,
         marks: MarkReader,
         *,
-        period_ns: int,
+        period_ns: int | None = None,
         others: Others | None = None,
     ) -> None:
+        """Without `period_ns` the cards decide: 20 Hz, or faster where their readings are."""
         self.sensors = sensors
         self.writer = writer
-        self.period_ns = period_ns
+        self.period_ns = period_ns or PERIOD_NS
         self.events = EventLog(writer)
         self._marks = marks
         self._deadline_ns = monotonic_ns()
@@ -95,6 +103,17 @@ class Sampler:
         self._others = others or Others()
         self._newest_ns: dict[Series, int] = {}
         self._gpus = {d.uuid for s in sensors for d in s.devices if d.kind == "gpu"}
+        self._look: _Look | None = None
+
+    def look_closely(self, uuids: set[str]) -> None:
+        """Poll fast for a while from the next tick on: nothing is known of these cards yet."""
+        self._look = _Look(uuids)
+
+    def poll_for(self, refreshes_ns: Iterable[int]) -> None:
+        """Ask at least twice as often as the fastest of these readings is renewed."""
+        fastest = min(refreshes_ns, default=2 * self.period_ns)
+        self.period_ns = max(LOOK_PERIOD_NS, min(self.period_ns, fastest // 2))
+        self.writer.put(period_ns=self.period_ns)
 
     def wait_s(self) -> float:
         """Seconds until the next tick is due, 0 if it is."""
@@ -108,11 +127,14 @@ class Sampler:
         """One look at all sensors, and the upkeep that is due."""
         now = monotonic_ns()
         late_ns = now - self._deadline_ns
-        if late_ns > self.period_ns // 2:
+        if late_ns > max(self.period_ns, PERIOD_NS) // 2:
             self.events.add("late", now, f"a tick came {late_ns / 1e6:.0f} ms late")
+        period_ns = LOOK_PERIOD_NS if self._look else self.period_ns
         # Deadlines are absolute. Those that went by are left out, not made up for in a burst.
-        self._deadline_ns += self.period_ns * (1 + max(0, late_ns) // self.period_ns)
+        self._deadline_ns += period_ns * (1 + max(0, late_ns) // period_ns)
         self.read(now)
+        if self._look and self._look.over(now):
+            self._looked(self._look, now)
         if now >= self._next_anchor_ns:
             self._anchor(now)
         if now >= self._next_commit_ns:
@@ -131,6 +153,8 @@ class Sampler:
             self.writer.add_samples(reading.samples)
             for series, t_ns, _ in reading.samples:
                 self._newest_ns[series] = t_ns
+            if self._look:
+                self._look.add(reading.samples)
             for fault in reading.faults:
                 self._note(fault, now)
             for look in reading.looks:
@@ -194,6 +218,12 @@ class Sampler:
                     return True
         return False
 
+    def _looked(self, look: "_Look", now: int) -> None:
+        """The close look is over: from now on as fast as the cards need it."""
+        self._look = None
+        self.writer.put(close_look=[look.start_ns, now, look.polled_ns(now)])
+        self.poll_for(look.refreshes_ns(now))
+
     def _anchor(self, now: int) -> None:
         pair, slept = anchor(), slept_ns()
         if self._last_anchor is not None:
@@ -231,3 +261,39 @@ def clock_events(before: Anchor, after: Anchor, slept_ns: int) -> list[tuple[str
     ):
         events.append(("clock_step", f"the wall clock was moved by {step / 1e6:+.1f} ms"))
     return events
+
+
+class _Look:
+    """What a close look at some cards has brought so far."""
+
+    def __init__(self, uuids: set[str]) -> None:
+        self.start_ns = 0
+        self._uuids = uuids
+        self._ticks = 0
+        self._seen: dict[Series, tuple[list[int], list[float]]] = {}
+
+    def over(self, now: int) -> bool:
+        self.start_ns = self.start_ns or now
+        self._ticks += 1
+        return now - self.start_ns > LOOK_NS
+
+    def add(self, samples: Iterable[Sample]) -> None:
+        for series, t_ns, value in samples:
+            if series.device in self._uuids and series.quantity in ENERGY_SOURCES:
+                times, values = self._seen.setdefault(series, ([], []))
+                times.append(t_ns)
+                values.append(value)
+
+    def polled_ns(self, now: int) -> int:
+        """How far apart the looks really were."""
+        return (now - self.start_ns) // max(1, self._ticks - 1)
+
+    def refreshes_ns(self, now: int) -> list[int]:
+        """The periods of what has to be polled for: a card with a ring keeps its own record."""
+        rings = {s.device for s in self._seen if s.quantity is Quantity.POWER_RING}
+        found = [
+            refresh_ns(times, values, polled_ns=self.polled_ns(now))
+            for series, (times, values) in self._seen.items()
+            if series.device not in rings
+        ]
+        return [ns for ns in found if ns]
