@@ -1,0 +1,149 @@
+"""Reading cards through the simulated driver, end to end: what a run file holds afterwards."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.simulated_driver.driver import Counter, Driver, Gpu, Reading, Ring
+from vidmeter.meter.reader import load
+from vidmeter.meter.run import Event, Run, Trace
+from vidmeter.meter.sample import Quantity
+
+ROOT = Path(__file__).parents[2]
+S = 1_000_000_000
+Simulated = Callable[[Driver], dict[str, str]]
+
+
+def start(environ: Mapping[str, str], folder: Path, *command: str) -> subprocess.Popen[str]:
+    """Begin to record a command."""
+    environ = {**environ, "PYTHONPATH": str(ROOT), "XDG_DATA_HOME": str(folder / "data")}
+    return subprocess.Popen(
+        [
+            sys.executable, "-m", "vidmeter", "run", "--period", "0.05",
+            "--output", "a.vidmeter", "--", *command,
+        ],
+        cwd=folder, env=environ, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def recorded(environ: Mapping[str, str], folder: Path, seconds: float) -> Run:
+    """The run of a command that sleeps."""
+    process = start(environ, folder, "sleep", str(seconds))
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    return load(folder / "a.vidmeter")
+
+
+def trace(run: Run, quantity: Quantity, uuid: str | None = None) -> Trace:
+    (found,) = [
+        t for s, t in run.traces.items() if s.quantity is quantity and uuid in (None, s.device)
+    ]
+    return found
+
+
+def events(run: Run, *kinds: str) -> list[Event]:
+    return [e for e in run.events if e.kind in kinds]
+
+
+def gaps_s(found: Trace) -> list[float]:
+    return [(b - a) / S for a, b in pairwise(found.t_ns)]
+
+
+def test_a_driver_that_takes_50_ms_for_a_call_is_read_in_time(
+    simulated_driver: Simulated, tmp_path: Path
+) -> None:
+    gpu = Gpu([(0, 300)], delay_us=50_000, ring=Ring(20, 120))
+
+    run = recorded(simulated_driver(Driver([gpu])), tmp_path, 6)
+
+    assert max(gaps_s(trace(run, Quantity.POWER_RING))) == pytest.approx(0.02, abs=1e-3)
+    assert max(gaps_s(trace(run, Quantity.POWER_INSTANT))) < 0.6
+    states = [s for s in run.traces if s.quantity.endswith(("_c", "_mhz", "_pct", "reasons"))]
+    assert sum(len(run.traces[s].t_ns) for s in states) <= 10
+    assert {e.kind for e in run.events} <= {"late", "absent"}
+
+
+def test_a_gpu_that_was_lost_is_found_again_and_nothing_comes_twice(
+    simulated_driver: Simulated, tmp_path: Path
+) -> None:
+    gpu = Gpu([(0, 300)], lost_s=2.5, back_s=3.2)
+    stays = Gpu([(0, 100)], uuid="GPU-2", pci="00000000:02:00.0")
+
+    run = recorded(simulated_driver(Driver([gpu, stays])), tmp_path, 5)
+
+    kinds = [(e.kind, e.device) for e in events(run, "device_lost", "device_back")]
+    assert kinds == [("device_lost", gpu.uuid), ("device_back", gpu.uuid)]
+    lost, back = events(run, "device_lost", "device_back")
+    assert lost.start_ns == pytest.approx(gpu.epoch_ns + 2.5 * S, abs=0.3 * S)
+    assert 0.9 * S < back.start_ns - lost.start_ns < 1.3 * S
+    power = trace(run, Quantity.POWER_RING, gpu.uuid)
+    assert min(gaps_s(power)) > 0.015
+    # The driver's ring held what came while it didn't answer.
+    assert max(gaps_s(power)) < 0.5
+    assert max(gaps_s(trace(run, Quantity.POWER_INSTANT, stays.uuid))) < 0.3
+
+
+def test_an_energy_counter_that_is_reset_is_an_event_with_its_numbers(
+    simulated_driver: Simulated, tmp_path: Path
+) -> None:
+    gpu = Gpu([(0, 300)], counter=Counter(100, start_j=5000, reset_s=3.05))
+
+    run = recorded(simulated_driver(Driver([gpu])), tmp_path, 3)
+
+    (event,) = events(run, "counter_reset", "counter_jump")
+    assert event.kind == "counter_reset"
+    assert "fell from 59" in event.detail
+    assert event.start_ns < gpu.epoch_ns + 3.05 * S < event.end_ns + 0.01 * S
+
+
+def test_field_191_serves_where_field_83_is_refused(
+    simulated_driver: Simulated, tmp_path: Path
+) -> None:
+    refused = {"field:83": 3, "nvmlDeviceGetTotalEnergyConsumption": 3}
+    gpu = Gpu([(0, 300)], counter=Counter(100), answers=refused)
+
+    run = recorded(simulated_driver(Driver([gpu])), tmp_path, 1)
+
+    energy = trace(run, Quantity.ENERGY)
+    joules = energy.value[-1] - energy.value[0]
+    assert joules == pytest.approx(300 * (energy.t_ns[-1] - energy.t_ns[0]) / S, rel=0.01)
+
+
+def test_zeros_and_refusals_for_a_while_are_faults_of_what_they_touch(
+    simulated_driver: Simulated, tmp_path: Path
+) -> None:
+    gpu = Gpu([(0, 300)], zero_s=(2.0, 2.5), instant=Reading(100, 100))
+
+    run = recorded(simulated_driver(Driver([gpu])), tmp_path, 3)
+
+    assert {e.kind for e in events(run, "implausible", "read_failed", "device_lost")} == {
+        "implausible"
+    }
+    assert min(trace(run, Quantity.POWER_INSTANT).value) == 300
+    assert max(gaps_s(trace(run, Quantity.ENERGY))) < 0.25
+    assert max(gaps_s(trace(run, Quantity.TEMPERATURE))) < 0.8
+
+
+def test_the_age_of_the_newest_stamp_is_kept_once_a_second(
+    simulated_driver: Simulated, tmp_path: Path
+) -> None:
+    run = recorded(simulated_driver(Driver([Gpu([(0, 300)])])), tmp_path, 3)
+
+    ages = trace(run, Quantity.STAMP_AGE)
+    assert len(ages.t_ns) in (3, 4, 5)
+    assert all(-0.001 < age < 0.1 for age in ages.value)
+
+
+def test_a_card_that_no_process_uses_has_none(simulated_driver: Simulated, tmp_path: Path) -> None:
+    run = recorded(simulated_driver(Driver([Gpu([(0, 300)])])), tmp_path, 2.5)
+
+    found = trace(run, Quantity.PROCESSES)
+    assert set(found.value) == {0}
+    assert len(found.t_ns) >= 2
+    assert time.monotonic_ns() > found.t_ns[0]
+    assert events(run, "foreign_process", "processes_untold") == []
