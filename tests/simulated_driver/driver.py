@@ -193,15 +193,30 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True)
 class Driver:
-    """A driver and its cards. Opening it answers the NVML code `init`."""
+    """A driver and its cards. Opening it answers the NVML code `init`.
+
+    Times in s are since `epoch_ns`; None is the epoch of the first card. `answers` maps a function
+    that asks for no card to the code that it answers, as `Gpu.answers` does for those of a card.
+    """
 
     gpus: Sequence[Gpu] = ()
     init: int = 0
     version: str = "575.57.08"
     cuda: int = 12090
+    epoch_ns: int | None = None
+    dead_s: tuple[float, float] | None = None
+    """From the first time on, whoever has the driver open is answered `dead_code` by every call
+    for ever; it can be opened anew from the second on. Closing it succeeds all the same."""
+    dead_code: int = 999
+    reload: bool = False
+    """At the second time of `dead_s` the counters fall to 0 and the rings are empty."""
+    answers: dict[str, int] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
         """Write the script."""
+        epoch_ns = self.epoch_ns
+        if epoch_ns is None:
+            epoch_ns = self.gpus[0].epoch_ns if self.gpus else time.monotonic_ns()
         lines = [
             f"init {self.init}",
             f"driver_version {self.version}",
@@ -209,7 +224,13 @@ class Driver:
             f"cuda_version {self.cuda}",
             # One number for all processes, so that they read the same stamps.
             f"real_offset_ns {time.time_ns() - time.monotonic_ns()}",
+            f"epoch_ns {epoch_ns}",
+            *(f"answer {name} {code}" for name, code in self.answers.items()),
         ]
+        if self.dead_s:
+            lines.append(f"dead_s {self.dead_s[0]!r} {self.dead_s[1]!r} {self.dead_code}")
+        if self.reload:
+            lines.append("reload")
         for gpu in self.gpus:
             lines += gpu.script()
         path.write_text("\n".join(lines) + "\n")

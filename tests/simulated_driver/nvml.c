@@ -25,6 +25,7 @@ enum {
     NOT_SUPPORTED = 3,
     NOT_FOUND = 6,
     INSUFFICIENT_SIZE = 7,
+    DRIVER_NOT_LOADED = 9,
     GPU_IS_LOST = 15,
     UNKNOWN = 999,
 };
@@ -52,9 +53,12 @@ struct reading {
     int depth;      /* of a ring */
 };
 
-struct answer {
-    char name[TEXT];
-    int code;
+struct answers {
+    struct {
+        char name[TEXT];
+        int code;
+    } of[MAX_ANSWERS];
+    int count;
 };
 
 struct gpu {
@@ -69,10 +73,10 @@ struct gpu {
     int stamps;
     int64_t tick_ns; /* 0: no energy counter */
     double counter_start_j, broken_w, reset_s, scale, jump_s, jump_j;
+    double reload_s; /* when the driver was loaded anew */
     double lost_s, back_s, zero_from_s, zero_to_s;
     long delay_us;
-    struct answer answers[MAX_ANSWERS];
-    int answer_count;
+    struct answers answers;
     unsigned temperature, sm_clock, memory_clock, max_sm_clock, max_memory_clock;
     unsigned utilization, memory_utilization, cores, architecture, persistence;
     unsigned limit_mw, default_limit_mw;
@@ -84,6 +88,10 @@ static struct gpu gpus[MAX_GPUS];
 static int gpu_count, init_code, users, cuda_version;
 static char driver_version[TEXT], nvml_version[TEXT];
 static int64_t real_offset_ns; /* wall clock minus CLOCK_MONOTONIC */
+static struct answers driver_answers;
+static int64_t driver_epoch_ns, opened_ns;
+static double dead_from_s, dead_to_s; /* since the driver's epoch */
+static int dead_code, reload;
 
 /* ---- time and true power ---- */
 
@@ -240,21 +248,26 @@ static unsigned reading_mw(const struct gpu *g, int kind, int64_t age, int64_t *
     return shown_mw(g, &g->readings[kind], *at, age);
 }
 
+/* When the card's counters last fell to 0 by `now_s`; -INFINITY if never. */
+static double fallen_s(const struct gpu *g, double now_s)
+{
+    double reset = now_s >= g->reset_s ? g->reset_s : -INFINITY;
+    double reloaded = now_s >= g->reload_s ? g->reload_s : -INFINITY;
+    return reset > reloaded ? reset : reloaded;
+}
+
 static unsigned long long counter_mj(const struct gpu *g, int64_t age, int64_t *at)
 {
-    double tick_s, from_s = 0, joules = g->counter_start_j;
-    int reset = age / 1e9 >= g->reset_s;
+    double tick_s, fallen = fallen_s(g, age / 1e9);
+    int fell = fallen > -INFINITY;
+    double from_s = fell ? fallen : 0, joules = fell ? 0 : g->counter_start_j;
 
     *at = floor_to(age, g->tick_ns);
     tick_s = *at / 1e9;
-    if (reset) {
-        from_s = g->reset_s;
-        joules = 0;
-    }
-    if (!reset || tick_s > from_s)
+    if (!fell || tick_s > from_s)
         joules += isnan(g->broken_w) ? g->scale * (energy_j(g, tick_s) - energy_j(g, from_s))
                                      : g->broken_w * (tick_s - from_s);
-    if (tick_s >= g->jump_s && (!reset || g->jump_s >= from_s))
+    if (tick_s >= g->jump_s && g->jump_s >= fallen)
         joules += g->jump_j;
     return joules > 0 ? (unsigned long long)llround(joules * 1000) : 0;
 }
@@ -286,6 +299,16 @@ static int at_reading(int kind, const char *rest, struct reading *reading)
     reading->factor = factor;
     reading->depth = depth;
     return n != 0 && refresh_ms > 0 && window_ms > 0 && delay_ms >= 0 && lag_ms >= 0 && depth >= 1;
+}
+
+static int at_answer(const char *rest, struct answers *answers)
+{
+    int i = answers->count;
+
+    if (i == MAX_ANSWERS)
+        return 0;
+    answers->count++;
+    return sscanf(rest, "%95s %d", answers->of[i].name, &answers->of[i].code) == 2;
 }
 
 static int at_gpu(const char *key, const char *rest, struct gpu *g)
@@ -356,13 +379,8 @@ static int at_gpu(const char *key, const char *rest, struct gpu *g)
     }
     if (!strcmp(key, "delay_us"))
         return g->delay_us = (long)a, n == 1;
-    if (!strcmp(key, "answer")) {
-        struct answer *answer = &g->answers[g->answer_count];
-        if (g->answer_count == MAX_ANSWERS)
-            return 0;
-        g->answer_count++;
-        return sscanf(rest, "%95s %d", answer->name, &answer->code) == 2;
-    }
+    if (!strcmp(key, "answer"))
+        return at_answer(rest, &g->answers);
     if (!strcmp(key, "mig_instance")) {
         struct device *part = &g->instances[g->mig_count];
         if (g->mig_count == MAX_MIG)
@@ -417,6 +435,14 @@ static int at_driver(const char *key, const char *rest)
 {
     if (!strcmp(key, "real_offset_ns"))
         return sscanf(rest, "%" SCNd64, &real_offset_ns) == 1;
+    if (!strcmp(key, "epoch_ns"))
+        return sscanf(rest, "%" SCNd64, &driver_epoch_ns) == 1;
+    if (!strcmp(key, "dead_s"))
+        return sscanf(rest, "%lf %lf %d", &dead_from_s, &dead_to_s, &dead_code) == 3;
+    if (!strcmp(key, "reload"))
+        return reload = 1;
+    if (!strcmp(key, "answer"))
+        return at_answer(rest, &driver_answers);
     if (!strcmp(key, "init"))
         return sscanf(rest, "%d", &init_code) == 1;
     if (!strcmp(key, "driver_version"))
@@ -437,7 +463,7 @@ static int begin_gpu(void)
     g->card.gpu = g;
     g->index = gpu_count++;
     g->broken_w = g->zero_from_s = NAN;
-    g->reset_s = g->jump_s = g->lost_s = g->back_s = INFINITY;
+    g->reset_s = g->reload_s = g->jump_s = g->lost_s = g->back_s = INFINITY;
     g->scale = 1;
     return 1;
 }
@@ -457,7 +483,9 @@ static int read_script(void)
         for (int kind = 0; kind < READINGS; kind++)
             free(gpus[i].readings[kind].lagged);
     memset(gpus, 0, sizeof gpus);
-    gpu_count = init_code = 0;
+    gpu_count = init_code = reload = driver_answers.count = 0;
+    driver_epoch_ns = 0;
+    dead_from_s = dead_to_s = INFINITY;
     while (fgets(line, sizeof line, file)) {
         char key[TEXT];
         int used = 0, ok;
@@ -477,11 +505,14 @@ static int read_script(void)
         }
     }
     fclose(file);
-    for (int i = 0; i < gpu_count; i++)
+    for (int i = 0; i < gpu_count; i++) {
         if (!gpus[i].points) {
             fprintf(stderr, "simulated driver: %s: GPU %d has no point\n", path, i);
             return UNKNOWN;
         }
+        if (reload)
+            gpus[i].reload_s = dead_to_s + (driver_epoch_ns - gpus[i].epoch_ns) / 1e9;
+    }
     return settle() ? init_code : UNKNOWN;
 }
 
@@ -541,11 +572,37 @@ static int lost(const struct gpu *g)
     return now_s >= g->lost_s && now_s < g->back_s;
 }
 
+static double driver_s(int64_t t_ns)
+{
+    return (t_ns - driver_epoch_ns) / 1e9;
+}
+
+/* What this process opened before the driver died stays dead. */
+static int dead(void)
+{
+    return driver_s(monotonic_ns()) >= dead_from_s && driver_s(opened_ns) < dead_to_s;
+}
+
+static int answer_to(const struct answers *answers, const char *name)
+{
+    for (int i = 0; i < answers->count; i++)
+        if (!strcmp(answers->of[i].name, name))
+            return answers->of[i].code;
+    return SUCCESS;
+}
+
 /* What a call of `name` answers before it is looked at; SUCCESS lets it go on. */
+static int begin_driver(const char *name)
+{
+    return !users ? UNINITIALIZED : dead() ? dead_code : answer_to(&driver_answers, name);
+}
+
 static int begin(const char *name, const struct device *device)
 {
     if (!users)
         return UNINITIALIZED;
+    if (dead())
+        return dead_code;
     if (!device)
         return INVALID_ARGUMENT;
     const struct gpu *g = device->gpu;
@@ -554,13 +611,15 @@ static int begin(const char *name, const struct device *device)
         while (clock_nanosleep(CLOCK_MONOTONIC, 0, &rest, &rest) == EINTR)
             ;
     }
-    if (lost(g))
-        return GPU_IS_LOST;
-    for (int i = 0; i < g->answer_count; i++)
-        if (!strcmp(g->answers[i].name, name))
-            return g->answers[i].code;
-    return SUCCESS;
+    return lost(g) ? GPU_IS_LOST : answer_to(&g->answers, name);
 }
+
+#define BEGIN_DRIVER()                                                                             \
+    do {                                                                                           \
+        int code_ = begin_driver(__func__);                                                        \
+        if (code_)                                                                                 \
+            return code_;                                                                          \
+    } while (0)
 
 #define BEGIN(device)                                                                              \
     do {                                                                                           \
@@ -590,9 +649,14 @@ API int nvmlInitWithFlags(unsigned flags)
     (void)flags;
     if (!users) {
         int code = read_script();
+        double now_s = driver_s(monotonic_ns());
         if (code)
             return code;
-    }
+        if (now_s >= dead_from_s && now_s < dead_to_s)
+            return dead_code;
+        opened_ns = monotonic_ns();
+    } else if (dead())
+        return dead_code;
     users++;
     return SUCCESS;
 }
@@ -606,8 +670,8 @@ API int nvmlShutdown(void)
 {
     if (!users)
         return UNINITIALIZED;
-    users--;
-    return SUCCESS;
+    users--; /* also where the driver is dead, or it could never be opened anew */
+    return answer_to(&driver_answers, __func__);
 }
 
 API const char *nvmlErrorString(int code)
@@ -625,7 +689,7 @@ API const char *nvmlErrorString(int code)
         return "Not Found";
     case INSUFFICIENT_SIZE:
         return "Insufficient Size";
-    case 9:
+    case DRIVER_NOT_LOADED:
         return "Driver Not Loaded";
     case GPU_IS_LOST:
         return "GPU is lost";
@@ -636,35 +700,40 @@ API const char *nvmlErrorString(int code)
 
 API int nvmlSystemGetDriverVersion(char *out, unsigned length)
 {
-    return users ? text(driver_version, out, length) : UNINITIALIZED;
+    BEGIN_DRIVER();
+    return text(driver_version, out, length);
 }
 
 API int nvmlSystemGetNVMLVersion(char *out, unsigned length)
 {
-    return users ? text(nvml_version, out, length) : UNINITIALIZED;
+    BEGIN_DRIVER();
+    return text(nvml_version, out, length);
 }
 
 API int nvmlSystemGetCudaDriverVersion(int *out)
 {
+    BEGIN_DRIVER();
     *out = cuda_version;
-    return users ? SUCCESS : UNINITIALIZED;
+    return SUCCESS;
 }
 
 API int nvmlSystemGetCudaDriverVersion_v2(int *out)
 {
-    return nvmlSystemGetCudaDriverVersion(out);
+    BEGIN_DRIVER();
+    *out = cuda_version;
+    return SUCCESS;
 }
 
 API int nvmlDeviceGetCount_v2(unsigned *out)
 {
+    BEGIN_DRIVER();
     *out = (unsigned)gpu_count;
-    return users ? SUCCESS : UNINITIALIZED;
+    return SUCCESS;
 }
 
 API int nvmlDeviceGetHandleByIndex_v2(unsigned index, nvmlDevice_t *out)
 {
-    if (!users)
-        return UNINITIALIZED;
+    BEGIN_DRIVER();
     if (index >= (unsigned)gpu_count)
         return INVALID_ARGUMENT;
     BEGIN(&gpus[index].card);
@@ -674,8 +743,7 @@ API int nvmlDeviceGetHandleByIndex_v2(unsigned index, nvmlDevice_t *out)
 
 API int nvmlDeviceGetHandleByUUID(const char *uuid, nvmlDevice_t *out)
 {
-    if (!users)
-        return UNINITIALIZED;
+    BEGIN_DRIVER();
     for (int i = 0; i < gpu_count; i++) {
         struct device *found = !strcmp(gpus[i].card.uuid, uuid) ? &gpus[i].card : NULL;
         for (int j = 0; j < gpus[i].mig_count; j++)
@@ -692,8 +760,7 @@ API int nvmlDeviceGetHandleByUUID(const char *uuid, nvmlDevice_t *out)
 
 API int nvmlDeviceGetHandleByPciBusId_v2(const char *bus_id, nvmlDevice_t *out)
 {
-    if (!users)
-        return UNINITIALIZED;
+    BEGIN_DRIVER();
     for (int i = 0; i < gpu_count; i++)
         if (!strcasecmp(gpus[i].pci, bus_id)) {
             BEGIN(&gpus[i].card);
@@ -807,10 +874,7 @@ API int nvmlDeviceGetFieldValues(nvmlDevice_t device, int count, nvmlFieldValue_
         int64_t at = age;
         memset(&fields[i].value, 0, sizeof fields[i].value);
         snprintf(name, sizeof name, "field:%u", fields[i].fieldId);
-        int code = SUCCESS;
-        for (int j = 0; j < g->answer_count; j++)
-            if (!strcmp(g->answers[j].name, name))
-                code = g->answers[j].code;
+        int code = answer_to(&g->answers, name);
         fields[i].nvmlReturn = (unsigned)(code ? code : fill(device, age, &fields[i], &at));
         fields[i].timestamp = g->stamps == STAMP_ZERO ? 0
                               : g->stamps == STAMP_QUERY ? stamp_us(g, age)
@@ -840,6 +904,8 @@ API int nvmlDeviceGetSamples(nvmlDevice_t device, int type, unsigned long long l
     int64_t age = age_ns(g), newest = floor_to(age, ring->refresh_ns);
     int64_t oldest = newest - (ring->depth - 1) * ring->refresh_ns;
     unsigned news = 0;
+    while (oldest / 1e9 < g->reload_s && age / 1e9 >= g->reload_s)
+        oldest += ring->refresh_ns; /* the driver before kept its samples to itself */
     for (int64_t at = oldest; at <= newest; at += ring->refresh_ns)
         news += stamp_us(g, at) > (long long)last_seen_us;
     if (!news)
