@@ -147,3 +147,78 @@ def test_a_card_that_no_process_uses_has_none(simulated_driver: Simulated, tmp_p
     assert len(found.t_ns) >= 2
     assert time.monotonic_ns() > found.t_ns[0]
     assert events(run, "foreign_process", "processes_untold") == []
+
+
+@pytest.mark.parametrize("dead_code", [999, 9])
+def test_a_driver_that_dies_is_opened_anew_when_it_is_there_again(
+    simulated_driver: Simulated, tmp_path: Path, dead_code: int
+) -> None:
+    one = Gpu([(0, 300)], counter=Counter(100, start_j=5000))
+    two = Gpu([(0, 100)], uuid="GPU-2", pci="00000000:02:00.0", epoch_ns=one.epoch_ns)
+    driver = Driver([one, two], dead_s=(2.5, 4.0), dead_code=dead_code, reload=True)
+
+    run = recorded(simulated_driver(driver), tmp_path, 7)
+
+    for gpu in (one, two):
+        lost, back = (e for e in run.events if e.device == gpu.uuid and "device" in e.kind)
+        assert (lost.kind, back.kind) == ("device_lost", "device_back")
+        # Tried after 1 s in vain, and again 2 s later.
+        assert 2.8 * S < back.start_ns - lost.start_ns < 3.5 * S
+        for quantity in (Quantity.POWER_RING, Quantity.POWER_INSTANT, Quantity.TEMPERATURE):
+            found = trace(run, quantity, gpu.uuid)
+            assert found.t_ns[-1] > back.end_ns + 0.5 * S
+            assert min(gaps_s(found)) > 0.015
+    assert {e.device for e in events(run, "counter_reset")} == {one.uuid, two.uuid}
+
+
+def test_another_card_at_the_same_place_is_never_taken_for_the_one_that_was_lost(
+    simulated_driver: Simulated, tmp_path: Path
+) -> None:
+    """The driver comes back with another card at the index, as after a swap of cards."""
+    gone = Gpu([(0, 300)])
+    environ = simulated_driver(Driver([gone], dead_s=(2.0, 2.2)))
+    process = start(environ, tmp_path, "sleep", "5")
+    time.sleep(max(0.0, (gone.epoch_ns + 1.7 * S - time.monotonic_ns()) / S))
+    other = Gpu([(0, 50)], uuid="GPU-other", epoch_ns=gone.epoch_ns)
+    Driver([other], dead_s=(2.0, 2.2)).write(Path(environ["VIDMETER_SIM_NVML"]))
+    _, said = process.communicate(timeout=30)
+
+    assert process.returncode == 0, said
+    run = load(tmp_path / "a.vidmeter")
+    assert [e.kind for e in events(run, "device_lost", "device_back")] == ["device_lost"]
+    assert set(trace(run, Quantity.POWER_INSTANT).value) == {300}
+    assert trace(run, Quantity.POWER_INSTANT).t_ns[-1] < gone.epoch_ns + 2.1 * S
+
+
+def test_a_counter_that_leaps_is_an_event_with_its_numbers(
+    simulated_driver: Simulated, tmp_path: Path
+) -> None:
+    gpu = Gpu([(0, 300)], counter=Counter(100, jump_s=3.0, jump_j=5000))
+
+    run = recorded(simulated_driver(Driver([gpu])), tmp_path, 3)
+
+    (event,) = events(run, "counter_reset", "counter_jump")
+    assert (event.kind, event.device) == ("counter_jump", gpu.uuid)
+    assert "leapt by 5030.0 J" in event.detail
+    assert event.start_ns <= gpu.epoch_ns + 3.0 * S <= event.end_ns
+
+
+def test_where_only_the_module_tells_its_power_that_is_read_and_said(
+    simulated_driver: Simulated, tmp_path: Path
+) -> None:
+    power = Reading(100, 100)
+    gpu = Gpu(
+        [(0, 300)], instant=None, average=None, usage=None, ring=None, counter=None,
+        module=Reading(100, 100, factor=1.5), memory=Reading(100, 100, factor=0.25),
+    )  # fmt: skip
+    both = Gpu([(0, 300)], uuid="GPU-2", instant=power, memory=Reading(100, 100, factor=0.25))
+
+    run = recorded(simulated_driver(Driver([gpu, both])), tmp_path, 1)
+
+    module, card = (d for d in run.devices if d.kind == "gpu")
+    assert module.scope == "the module: GPU and CPU together"
+    assert module.facts["power_scopes"] == ["module", "memory"]
+    assert set(trace(run, Quantity.POWER_INSTANT, gpu.uuid).value) == {450.0}
+    assert card.scope.startswith("the card")
+    assert card.facts["power_scopes"] == ["gpu", "memory"]
+    assert set(trace(run, Quantity.POWER_INSTANT, both.uuid).value) == {300.0}
