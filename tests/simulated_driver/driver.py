@@ -64,6 +64,22 @@ class Ring:
 
 
 @dataclass(frozen=True, slots=True)
+class Process:
+    """A process on a card from `from_s` to `to_s`: it computes unless told otherwise.
+
+    `memory_b` is None where the driver can't tell. Every 200 ms it has used the card `sm_pct`.
+    """
+
+    pid: int
+    memory_b: int | None
+    sm_pct: int
+    from_s: float = -math.inf
+    to_s: float = math.inf
+    graphics: bool = False
+    mps: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Gpu:
     """A card. All times in s are since `epoch_ns`, an instant of CLOCK_MONOTONIC.
 
@@ -99,6 +115,13 @@ class Gpu:
     max_sm_clock_mhz: int = 1980
     power_limit_w: tuple[float, float] = (700, 700)
     """The one in force, and the default."""
+    clock_reasons: int = 4
+    reasons: Sequence[tuple[float, float, int]] = ()
+    """(from s, to s, mask): what holds instead of `clock_reasons`; where some overlap, all."""
+    reason_counters: bool = False
+    """Whether the fields that count the ns of a reason are offered."""
+    processes: Sequence[Process] = ()
+    virtualization: int = 0
 
     def true_energy_j(self, t0_ns: int, t1_ns: int) -> float:
         """The energy between two instants of CLOCK_MONOTONIC, J."""
@@ -162,7 +185,10 @@ class Gpu:
             "utilization_pct 97 41",
             "memory_b 85899345920 21474836480",
             f"power_limit_w {self.power_limit_w[0]} {self.power_limit_w[1]}",
-            "clock_reasons 4",
+            f"clock_reasons {self.clock_reasons}",
+            *(f"reasons {a!r} {b!r} {mask}" for a, b, mask in self.reasons),
+            *(_process(process) for process in self.processes),
+            f"virtualization {self.virtualization}",
             f"cores {self.cores}",
             "architecture 9",
             "compute_capability 9 0",
@@ -173,6 +199,8 @@ class Gpu:
         ]
         if self.repeat:
             lines.append("repeat")
+        if self.reason_counters:
+            lines.append("reason_counters")
         for key in ("instant", "average", "usage", "module", "memory"):
             reading: Reading | None = getattr(self, key)
             if reading:
@@ -243,6 +271,13 @@ def build(compiler: str, folder: Path) -> Path:
     soname = f"-Wl,-soname,{library.name}"
     subprocess.run([compiler, *flags, soname, "-o", library, SOURCE, "-lm"], check=True)
     return library
+
+
+def _process(process: Process) -> str:
+    kind = "mps" if process.mps else "graphics" if process.graphics else "compute"
+    memory_b = -1 if process.memory_b is None else process.memory_b
+    span = f"{process.from_s!r} {process.to_s!r}"
+    return f"process {process.pid} {memory_b} {process.sm_pct} {span} {kind}"
 
 
 def _how(reading: Reading | Ring) -> str:

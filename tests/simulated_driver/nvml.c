@@ -31,11 +31,14 @@ enum {
 };
 enum { VALUE_UNSIGNED_INT = 1, VALUE_UNSIGNED_LONG_LONG = 3 };
 enum { FIELD_TOTAL_ENERGY = 83, FIELD_AVERAGE = 185, FIELD_INSTANT = 186, FIELD_ENERGY = 191 };
+enum { SPAN_REASONS_MS = 100, SPAN_USE_MS = 200, USES_HELD = 72 };
+enum { COMPUTE, GRAPHICS, MPS };
 enum { TOTAL_POWER_SAMPLES = 0, MODULE_POWER_SAMPLES = 7 };
 enum { SCOPE_GPU, SCOPE_MODULE, SCOPE_MEMORY };
 enum { INSTANT, AVERAGE, USAGE, MODULE, MEMORY, RING, MODULE_RING, READINGS };
 enum { STAMP_REFRESH, STAMP_ZERO, STAMP_QUERY };
 enum { MAX_GPUS = 16, MAX_POINTS = 4096, MAX_ANSWERS = 64, MAX_MIG = 7, TEXT = 96 };
+enum { MAX_PROCESSES = 64, MAX_SPANS = 256 };
 
 struct gpu;
 
@@ -51,6 +54,18 @@ struct reading {
     double lag_s, factor;
     double *lagged; /* with a lag: what the reading shows at each point of the curve */
     int depth;      /* of a ring */
+};
+
+struct process {
+    unsigned pid, use_pct;
+    int kind;
+    unsigned long long memory_b;
+    double from_s, to_s;
+};
+
+struct span {
+    double from_s, to_s;
+    unsigned long long reasons;
 };
 
 struct answers {
@@ -77,10 +92,13 @@ struct gpu {
     double lost_s, back_s, zero_from_s, zero_to_s;
     long delay_us;
     struct answers answers;
+    struct process processes[MAX_PROCESSES];
+    struct span spans[MAX_SPANS];
+    int process_count, span_count, reason_counters;
     unsigned temperature, sm_clock, memory_clock, max_sm_clock, max_memory_clock;
     unsigned utilization, memory_utilization, cores, architecture, persistence;
     unsigned limit_mw, default_limit_mw;
-    int capability_major, capability_minor, ecc; /* ecc -1: not offered */
+    int capability_major, capability_minor, virtualization, ecc; /* ecc -1: not offered */
     unsigned long long memory_total, memory_used, clock_reasons;
 };
 
@@ -272,6 +290,42 @@ static unsigned long long counter_mj(const struct gpu *g, int64_t age, int64_t *
     return joules > 0 ? (unsigned long long)llround(joules * 1000) : 0;
 }
 
+/* The clock event reasons at `t`; `until` is when they may next be others. */
+static unsigned long long reasons_at(const struct gpu *g, double t, double *until)
+{
+    unsigned long long reasons = 0;
+    int within = 0;
+
+    *until = INFINITY;
+    for (int i = 0; i < g->span_count; i++) {
+        const struct span *span = &g->spans[i];
+        double edge = t < span->from_s ? span->from_s : t < span->to_s ? span->to_s : INFINITY;
+        if (edge < *until)
+            *until = edge;
+        if (t >= span->from_s && t < span->to_s) {
+            reasons |= span->reasons;
+            within = 1;
+        }
+    }
+    return within ? reasons : g->clock_reasons;
+}
+
+/* How long a reason had been in force by the last step of its counter, since the last reset. */
+static unsigned long long reason_ns(const struct gpu *g, unsigned long long reason, int64_t age,
+                                    int64_t *at)
+{
+    double t = fallen_s(g, age / 1e9), sum_s = 0, end_s, until;
+
+    *at = floor_to(age, SPAN_REASONS_MS * INT64_C(1000000));
+    end_s = *at / 1e9;
+    for (t = t > -INFINITY ? t : 0; t < end_s; t = until) {
+        int holds = (reasons_at(g, t, &until) & reason) != 0;
+        if (holds)
+            sum_s += (until < end_s ? until : end_s) - t;
+    }
+    return (unsigned long long)llround(sum_s * 1e9);
+}
+
 /* ---- the script ---- */
 
 static const char *const reading_names[READINGS] = {
@@ -309,6 +363,35 @@ static int at_answer(const char *rest, struct answers *answers)
         return 0;
     answers->count++;
     return sscanf(rest, "%95s %d", answers->of[i].name, &answers->of[i].code) == 2;
+}
+
+static int at_process(const char *rest, struct gpu *g)
+{
+    static const char *const kinds[] = {"compute", "graphics", "mps"};
+    struct process *process = &g->processes[g->process_count];
+    char kind[TEXT];
+    long long memory_b;
+
+    if (g->process_count == MAX_PROCESSES ||
+        sscanf(rest, "%u %lld %u %lf %lf %95s", &process->pid, &memory_b, &process->use_pct,
+               &process->from_s, &process->to_s, kind) != 6)
+        return 0;
+    process->memory_b = (unsigned long long)memory_b; /* -1: not available */
+    g->process_count++;
+    for (process->kind = 0; process->kind <= MPS; process->kind++)
+        if (!strcmp(kind, kinds[process->kind]))
+            return 1;
+    return 0;
+}
+
+static int at_span(const char *rest, struct gpu *g)
+{
+    struct span *span = &g->spans[g->span_count];
+
+    if (g->span_count == MAX_SPANS)
+        return 0;
+    g->span_count++;
+    return sscanf(rest, "%lf %lf %llu", &span->from_s, &span->to_s, &span->reasons) == 3;
 }
 
 static int at_gpu(const char *key, const char *rest, struct gpu *g)
@@ -418,6 +501,14 @@ static int at_gpu(const char *key, const char *rest, struct gpu *g)
     }
     if (!strcmp(key, "clock_reasons"))
         return sscanf(rest, "%llu", &g->clock_reasons) == 1;
+    if (!strcmp(key, "reasons"))
+        return at_span(rest, g);
+    if (!strcmp(key, "reason_counters"))
+        return g->reason_counters = 1;
+    if (!strcmp(key, "process"))
+        return at_process(rest, g);
+    if (!strcmp(key, "virtualization"))
+        return g->virtualization = (int)a, n == 1;
     if (!strcmp(key, "cores"))
         return g->cores = (unsigned)a, n == 1;
     if (!strcmp(key, "architecture"))
@@ -565,6 +656,23 @@ typedef struct {
     unsigned version, sensorType;
     int temperature;
 } nvmlTemperature_t;
+
+typedef struct {
+    unsigned pid;
+    unsigned long long usedGpuMemory;
+} nvmlProcessInfo_v1_t;
+
+typedef struct { /* v3 is the same */
+    unsigned pid;
+    unsigned long long usedGpuMemory;
+    unsigned gpuInstanceId, computeInstanceId;
+} nvmlProcessInfo_v2_t;
+
+typedef struct {
+    unsigned pid;
+    unsigned long long timeStamp;
+    unsigned smUtil, memUtil, encUtil, decUtil;
+} nvmlProcessUtilizationSample_t;
 
 static int lost(const struct gpu *g)
 {
@@ -834,6 +942,25 @@ API int nvmlDeviceGetTotalEnergyConsumption(nvmlDevice_t device, unsigned long l
     return SUCCESS;
 }
 
+/* Which clock event reason a field counts the nanoseconds of; 0: none. */
+static unsigned long long reason_of(unsigned field)
+{
+    switch (field) {
+    case 74:
+        return 0x04; /* software power cap */
+    case 76:
+        return 0x10; /* sync boost */
+    case 269:
+        return 0x20; /* software thermal slowdown */
+    case 270:
+        return 0x40; /* hardware thermal slowdown */
+    case 271:
+        return 0x80; /* hardware power brake */
+    default:
+        return 0;
+    }
+}
+
 static int fill(struct device *device, int64_t age, nvmlFieldValue_t *field, int64_t *at)
 {
     struct gpu *g = device->gpu;
@@ -857,7 +984,11 @@ static int fill(struct device *device, int64_t age, nvmlFieldValue_t *field, int
         field->value.ullVal = counter_mj(g, age, at);
         return SUCCESS;
     default:
-        return NOT_SUPPORTED;
+        if (device->mig || !g->reason_counters || field->scopeId || !reason_of(field->fieldId))
+            return NOT_SUPPORTED;
+        field->valueType = VALUE_UNSIGNED_LONG_LONG;
+        field->value.ullVal = reason_ns(g, reason_of(field->fieldId), age, at);
+        return SUCCESS;
     }
 }
 
@@ -1012,15 +1143,17 @@ API int nvmlDeviceGetPowerManagementDefaultLimit(nvmlDevice_t device, unsigned *
 
 API int nvmlDeviceGetCurrentClocksEventReasons(nvmlDevice_t device, unsigned long long *out)
 {
+    double until;
     BEGIN_CARD(device);
-    *out = device->gpu->clock_reasons;
+    *out = reasons_at(device->gpu, age_ns(device->gpu) / 1e9, &until);
     return SUCCESS;
 }
 
 API int nvmlDeviceGetCurrentClocksThrottleReasons(nvmlDevice_t device, unsigned long long *out)
 {
+    double until;
     BEGIN_CARD(device);
-    *out = device->gpu->clock_reasons;
+    *out = reasons_at(device->gpu, age_ns(device->gpu) / 1e9, &until);
     return SUCCESS;
 }
 
@@ -1062,11 +1195,110 @@ API int nvmlDeviceGetEccMode(nvmlDevice_t device, int *current, int *pending)
     return SUCCESS;
 }
 
-API int nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsigned *count, void *out)
+API int nvmlDeviceGetVirtualizationMode(nvmlDevice_t device, int *out)
 {
-    (void)out;
     BEGIN(device);
-    *count = 0;
+    *out = device->gpu->virtualization;
+    return SUCCESS;
+}
+
+/* Processes; those of a card are not told of its instances. */
+
+/* `v1` and `v2`: where to write, as the version that was called has it. */
+static int list(const struct device *device, int kind, unsigned *count, nvmlProcessInfo_v1_t *v1,
+                nvmlProcessInfo_v2_t *v2)
+{
+    const struct gpu *g = device->gpu;
+    double now_s = age_ns(g) / 1e9;
+    unsigned found = 0, room;
+
+    if (!count || (*count && !v1 && !v2))
+        return INVALID_ARGUMENT;
+    room = *count;
+    for (int i = 0; i < g->process_count && !device->mig; i++) {
+        const struct process *process = &g->processes[i];
+        if (process->kind != kind || now_s < process->from_s || now_s >= process->to_s)
+            continue;
+        if (found < room && v1)
+            v1[found] = (nvmlProcessInfo_v1_t){process->pid, process->memory_b};
+        if (found < room && v2)
+            v2[found] = (nvmlProcessInfo_v2_t){process->pid, process->memory_b, ~0u, ~0u};
+        found++;
+    }
+    *count = found;
+    return found > room ? INSUFFICIENT_SIZE : SUCCESS;
+}
+
+#define LISTS(function, kind)                                                                      \
+    API int function(nvmlDevice_t device, unsigned *count, nvmlProcessInfo_v1_t *out)              \
+    {                                                                                              \
+        BEGIN(device);                                                                             \
+        return list(device, kind, count, out, NULL);                                               \
+    }                                                                                              \
+    API int function##_v2(nvmlDevice_t device, unsigned *count, nvmlProcessInfo_v2_t *out)         \
+    {                                                                                              \
+        BEGIN(device);                                                                             \
+        return list(device, kind, count, NULL, out);                                               \
+    }                                                                                              \
+    API int function##_v3(nvmlDevice_t device, unsigned *count, nvmlProcessInfo_v2_t *out)         \
+    {                                                                                              \
+        BEGIN(device);                                                                             \
+        return list(device, kind, count, NULL, out);                                               \
+    }
+
+LISTS(nvmlDeviceGetComputeRunningProcesses, COMPUTE)
+LISTS(nvmlDeviceGetGraphicsRunningProcesses, GRAPHICS)
+LISTS(nvmlDeviceGetMPSComputeRunningProcesses, MPS)
+
+/* The last period in which a process used the card, and its mean use in it; 0: none is held. */
+static unsigned last_use_pct(const struct process *process, int64_t age, int64_t *at)
+{
+    int64_t period = SPAN_USE_MS * INT64_C(1000000), newest = floor_to(age, period);
+
+    for (*at = newest; *at > newest - USES_HELD * period; *at -= period) {
+        double begin_s = (*at - period) / 1e9, end_s = *at / 1e9;
+        double used_s = fmin(end_s, process->to_s) - fmax(begin_s, process->from_s);
+        long use_pct = lround(used_s / (end_s - begin_s) * process->use_pct);
+        if (use_pct > 0)
+            return (unsigned)use_pct;
+    }
+    return 0;
+}
+
+API int nvmlDeviceGetProcessUtilization(nvmlDevice_t device, nvmlProcessUtilizationSample_t *out,
+                                        unsigned *count, unsigned long long last_seen_us)
+{
+    BEGIN_CARD(device);
+    const struct gpu *g = device->gpu;
+    int64_t age = age_ns(g), at;
+    unsigned found = 0;
+
+    if (g->mig_enabled)
+        return NOT_SUPPORTED;
+    if (!count)
+        return INVALID_ARGUMENT;
+    if (!out) {
+        *count = g->process_count ? (unsigned)g->process_count : 1;
+        return INSUFFICIENT_SIZE;
+    }
+    for (int i = 0; i < g->process_count; i++) {
+        const struct process *process = &g->processes[i];
+        unsigned use_pct = last_use_pct(process, age, &at);
+        long long stamp = stamp_us(g, at);
+        if (!use_pct || stamp <= (long long)last_seen_us)
+            continue;
+        if (found < *count)
+            out[found] = (nvmlProcessUtilizationSample_t){process->pid, (unsigned long long)stamp,
+                                                          use_pct, 0, 0, 0};
+        found++;
+    }
+    if (!found)
+        return NOT_FOUND;
+    if (found > *count) {
+        *count = found;
+        return INSUFFICIENT_SIZE;
+    }
+    *count = found;
     return SUCCESS;
 }
 
