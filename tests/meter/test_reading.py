@@ -1,15 +1,19 @@
 """Reading cards through the simulated driver, end to end: what a run file holds afterwards."""
 
+import json
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from tests.simulated_driver.driver import Counter, Driver, Gpu, Reading, Ring
+from tests.simulated_driver.driver import Counter, Driver, Gpu, Process, Reading, Ring
+from vidmeter.meter.conditions import condition_cautions, conditions
 from vidmeter.meter.reader import load
 from vidmeter.meter.run import Event, Run, Trace
 from vidmeter.meter.sample import Quantity
@@ -222,3 +226,115 @@ def test_where_only_the_module_tells_its_power_that_is_read_and_said(
     assert card.scope.startswith("the card")
     assert card.facts["power_scopes"] == ["gpu", "memory"]
     assert set(trace(run, Quantity.POWER_INSTANT, both.uuid).value) == {300.0}
+
+
+def test_processes_of_others_are_told_from_the_runs_own(
+    simulated_driver: Simulated, tmp_path: Path
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, text=True
+    ) as foreign:
+        gpu = Gpu(
+            [(0, 300)],
+            processes=[
+                Process(foreign.pid, 12_300_000_000, 30),
+                Process(2**22 + 7, 1_000_000, 0),
+            ],
+        )
+        run = recorded(simulated_driver(Driver([gpu])), tmp_path, 5)
+        foreign.communicate("\n")
+
+    (event,) = events(run, "foreign_process")
+    assert event.device == gpu.uuid
+    assert f"pid {foreign.pid} (python" in event.detail and "12.3 GB" in event.detail
+    assert event.end_ns - event.start_ns > 3 * S
+    (untold,) = events(run, "processes_untold")
+    assert untold.device == gpu.uuid
+    assert set(trace(run, Quantity.PROCESSES).value) == {2}
+
+
+SESSION = """
+import json, os, subprocess, sys, time
+import vidmeter
+from vidmeter.meter import session
+from vidmeter.meter.sample import Quantity
+with vidmeter.measure() as m:
+    time.sleep(4.2)
+run = session._session.run(m.start_ns, m.end_ns)
+found = {str(s.quantity): list(t.value) for s, t in run.traces.items() if s.device == sys.argv[1]}
+events = [[e.kind, e.detail] for e in run.events]
+print(json.dumps([os.getpid(), found, events]))
+"""
+
+
+@pytest.mark.parametrize("mig", [False, True])
+def test_a_session_knows_its_own_share_of_the_multiprocessors(
+    simulated_driver: Simulated, tmp_path: Path, mig: bool
+) -> None:
+    environ = {**simulated_driver(Driver([])), "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
+    gate = "import sys; sys.stdin.readline()\n"
+    with subprocess.Popen(
+        [sys.executable, "-c", gate + SESSION, Gpu([(0, 1)]).uuid],
+        env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as program:  # fmt: skip
+        processes = [Process(program.pid, 10**9, 60), Process(os.getpid(), 10**9, 20)]
+        gpu = Gpu([(0, 300)], processes=processes, mig=["MIG-a"] if mig else ())
+        Driver([gpu]).write(Path(environ["VIDMETER_SIM_NVML"]))
+        out, _ = program.communicate("\n", timeout=30)
+
+    pid, found, seen = json.loads(out)
+    assert pid == program.pid
+    assert set(found["processes"]) == {2}
+    foreign = [detail for kind, detail in seen if kind == "foreign_process"]
+    assert len(foreign) == 1 and f"pid {os.getpid()} " in foreign[0]
+    if mig:
+        assert "sm_own_pct" not in found
+    else:
+        assert len(found["sm_own_pct"]) >= 3
+        assert found["sm_own_pct"] == pytest.approx([60] * len(found["sm_own_pct"]), abs=13)
+        assert found["sm_foreign_pct"] == pytest.approx([20] * len(found["sm_own_pct"]), abs=5)
+
+
+def test_throttling_is_counted_where_the_driver_counts_it_and_else_told_by_the_mask(
+    simulated_driver: Simulated, tmp_path: Path
+) -> None:
+    reasons = [(2.5, 3.5, 0x40), (2.0, 100.0, 0x4)]
+    counts = Gpu([(0, 300)], clock_reasons=0, reasons=reasons, reason_counters=True)
+    tells = replace(counts, uuid="GPU-2", reason_counters=False)
+
+    run = recorded(simulated_driver(Driver([counts, tells])), tmp_path, 5)
+
+    assert run.end_ns is not None
+    start_s, end_s = ((t - counts.epoch_ns) / S for t in (run.start_ns, run.end_ns))
+    for gpu in (counts, tells):
+        (device,) = (d for d in run.devices if d.uuid == gpu.uuid)
+        found = conditions(run, device, ((run.start_ns, run.end_ns),)).throttled
+        capped = (end_s - max(start_s, 2.0)) / (end_s - start_s)
+        assert found["sw_power_cap"] == pytest.approx(capped, abs=0.12)
+        hot = max(0, 3.5 - max(2.5, start_s)) / (end_s - start_s)
+        assert found["hw_thermal"] == pytest.approx(hot, abs=0.12)
+        assert found["power_brake"] == 0
+    counted = {s.quantity for s in run.traces if s.device == counts.uuid}
+    assert Quantity.SW_POWER_CAP in counted
+    assert Quantity.SW_POWER_CAP not in {s.quantity for s in run.traces if s.device == tells.uuid}
+
+
+def test_what_a_card_is_part_of_is_among_its_facts(
+    simulated_driver: Simulated, tmp_path: Path
+) -> None:
+    client = Process(os.getpid(), None, 0, mps=True)
+    gpus = [
+        Gpu([(0, 300)], virtualization=0, processes=[client]),
+        Gpu([(0, 300)], uuid="GPU-2", virtualization=1),
+        Gpu([(0, 300)], uuid="GPU-3", virtualization=2, power_limit_w=(400, 700)),
+    ]
+
+    run = recorded(simulated_driver(Driver(gpus)), tmp_path, 1)
+
+    facts = [d.facts for d in run.devices if d.kind == "gpu"]
+    assert [f["virtualization"] for f in facts] == ["none", "passthrough", "vgpu"]
+    assert [f["mps"] for f in facts] == [True, False, False]
+    assert [e.device for e in events(run, "mps")] == [gpus[0].uuid]
+    (_, _, last) = (d for d in run.devices if d.kind == "gpu")
+    found = conditions(run, last, ((run.start_ns, run.end_ns or 0),))
+    assert {c.kind for c in condition_cautions(last, found)} >= {"vgpu", "power_limit"}
