@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from vidmeter.meter.cards import known_of
 from vidmeter.meter.device import Kind, Provenance
 from vidmeter.meter.run import Event, Run
-from vidmeter.meter.summary import Caution, DeviceEnergy
+from vidmeter.meter.summary import Caution, DeviceEnergy, Net
 
 FULL_COVERAGE = 0.99
 DISAGREE = 0.02
@@ -32,6 +32,8 @@ _REMEDIES = {
     "output": "name the files with --outputs, or the length with --video-seconds",
     "read_failed": None,
     "implausible": None,
+    "aliasing": "let the work repeat with pauses of changing length between the repeats",
+    "in_step": "let the steps come with pauses of changing length, or compare with another source",
     "sensor_failed": "please report it",
     "abandoned": None,
     "lost_samples": None,
@@ -83,6 +85,19 @@ def device_cautions(energies: Sequence[DeviceEnergy]) -> list[Caution]:
         found.extend(_sensor(e))
     found.extend(_provenance(energies))
     return found
+
+
+def idle_cautions(net: Net | None) -> list[Caution]:
+    """Doubts about the net energy."""
+    if net is None or net.energy_j >= 0:
+        return []
+    return [
+        Caution(
+            "not_idle",
+            "what was taken for idle draws more than the command: the machine wasn't idle then",
+            "measure again with nothing else running, or leave --idle out",
+        )
+    ]
 
 
 def _of_event(run: Run, event: Event) -> Caution:

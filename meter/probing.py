@@ -12,7 +12,13 @@ from vidmeter.meter.cadence import refresh_ns
 from vidmeter.meter.cards import known_of
 from vidmeter.meter.clock import Anchor
 from vidmeter.meter.device import Device, Kind, Provenance
-from vidmeter.meter.quality import Origin, Quality, SeriesQuality, Verdict
+from vidmeter.meter.quality import (
+    Origin,
+    Quality,
+    SeriesQuality,
+    Verdict,
+    published_window_ns,
+)
 from vidmeter.meter.run import Run, Trace
 from vidmeter.meter.sample import Quantity, Series
 
@@ -26,27 +32,12 @@ ASKED = (
 """What every card is asked for."""
 MOST = 20_000
 """So many readings are enough to tell a period from."""
-MS = 1_000_000
-
-_INSTANT = {
-    "9.0": (25, 100),
-    "8.9": (100, 100),
-    "8.6": (100, 100),
-    "8.0": (25, 100),
-    "7.5": (100, 100),
-    "7.0": (10, 20),
-    "6.1": (10, 20),
-    "6.0": (10, 20),
-}
-"""Window and refresh of instant power, ms, by compute capability: Yang, Adámek, Armour, arXiv
-2312.02741. Nothing is published of others (H200 counts as Hopper, and is not confirmed)."""
-_PUBLISHED_NEAR = 0.2
 
 
 def probe(run: Run, device: Device) -> Quality:
     """What is known of a card's sensors: from its file, as far as that goes, and from this run."""
     kept = known_of(device).quality
-    seen = _observed(run, device)
+    seen = observe(run, device)
     if kept is None:
         return seen
     mine = {s.quantity: s for s in seen.series}
@@ -61,20 +52,8 @@ def probe(run: Run, device: Device) -> Quality:
     )
 
 
-def published_window_ns(
-    capability: str | None, quantity: Quantity, refreshed_ns: int | None
-) -> int | None:
-    """The window of a reading on cards like this, if the refresh period found doesn't deny it."""
-    usual = _INSTANT.get(capability or "")
-    if usual is None or quantity not in (Quantity.POWER_INSTANT, Quantity.POWER_USAGE):
-        return None
-    window, refresh = usual[0] * MS, usual[1] * MS
-    if refreshed_ns is not None and abs(refreshed_ns - refresh) > _PUBLISHED_NEAR * refresh:
-        return None
-    return window
-
-
-def _observed(run: Run, device: Device) -> Quality:
+def observe(run: Run, device: Device) -> Quality:
+    """What this run alone shows of a card's sensors, whatever is known of it."""
     traces = {s.quantity: (s, t) for s, t in run.traces.items() if s.device == device.uuid}
     polled = [t.t_ns[0] for q, (_, t) in traces.items() if q is not Quantity.POWER_RING and t.t_ns]
     first = min(polled, default=None)

@@ -47,6 +47,10 @@ class Quantity(StrEnum):
     """Age of the driver's newest stamp when it came, by the wall clock, s."""
 
 
+ENERGY_SOURCES = frozenset(q for q in Quantity if q.endswith(("_w", "_j"))) - {Quantity.POWER_LIMIT}
+"""What tells of energy."""
+
+
 class Series(NamedTuple):
     """One reading of one device over time.
 

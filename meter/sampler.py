@@ -5,14 +5,15 @@ What goes wrong is data: late ticks, failed reads and clock steps are events of 
 
 import time
 from collections.abc import Iterable
-from dataclasses import replace
 
-from vidmeter.meter.cadence import refresh_ns
 from vidmeter.meter.clock import Anchor, anchor, monotonic_ns, slept_ns
+from vidmeter.meter.closelook import LOOK_PERIOD_NS, CloseLook
+from vidmeter.meter.eventlog import EventLog
+from vidmeter.meter.guard import Guard
 from vidmeter.meter.marks import MarkReader
-from vidmeter.meter.others import Others, Slot
+from vidmeter.meter.others import Others
 from vidmeter.meter.run import Event
-from vidmeter.meter.sample import Quantity, Sample, Series
+from vidmeter.meter.sample import ENERGY_SOURCES, Quantity, Series
 from vidmeter.meter.sensors.base import Fault, Look, Sensor
 from vidmeter.meter.store import RunWriter
 
@@ -27,51 +28,11 @@ SETTLE_NS = 250_000_000
 """How long is waited for readings from after the end of a window."""
 STOPPED_NS = 2_000_000_000
 """A series that is older than this has stopped."""
-ENERGY_SOURCES = frozenset(q for q in Quantity if q.endswith(("_w", "_j"))) - {Quantity.POWER_LIMIT}
-SAME_EVENT_NS = 2_000_000_000
-"""Faults of one sort closer than this are one event with a count."""
 PERIOD_NS = 50_000_000
 """Between readings, unless the user says otherwise or a card needs to be asked more often."""
-LOOK_NS = 3_000_000_000
-"""How long a card that nothing is known of is looked at closely, at the start of its first run."""
-LOOK_PERIOD_NS = 5_000_000
-
-
-class EventLog:
-    """Turns the same trouble, tick after tick, into one event with a span and a count."""
-
-    def __init__(self, writer: RunWriter) -> None:
-        self._writer = writer
-        self._open: dict[tuple[str, str | None, str], tuple[int, Event]] = {}
-        self._kept: dict[Slot, int] = {}
-
-    def add(
-        self,
-        kind: str,
-        t_ns: int,
-        detail: str,
-        *,
-        device: str | None = None,
-        since_ns: int | None = None,
-    ) -> None:
-        """Note that something happened at `t_ns`, or from `since_ns` until then."""
-        slot = (kind, device, "" if kind == "late" else detail)
-        key, event = self._open.get(slot, (0, None))
-        if event is None or t_ns - event.end_ns > SAME_EVENT_NS:
-            event = Event(kind, t_ns if since_ns is None else since_ns, t_ns, detail, device)
-            key = self._writer.add_event(event)
-        else:
-            event = replace(event, end_ns=t_ns, detail=detail, count=event.count + 1)
-            self._writer.put_event(key, event)
-        self._open[slot] = (key, event)
-
-    def keep(self, slot: Slot, event: Event) -> None:
-        """Note something that goes on, in the place of what was noted under the same slot."""
-        key = self._kept.get(slot)
-        if key is None:
-            self._kept[slot] = self._writer.add_event(event)
-        else:
-            self._writer.put_event(key, event)
+EDGE_NS = 400_000_000
+"""After a window was opened, readings are taken as fast, so that its edge is sharp."""
+GUARD_NS = 5_000_000_000
 
 
 class Sampler:
@@ -87,12 +48,14 @@ class Sampler:
         marks: MarkReader,
         *,
         period_ns: int | None = None,
+        guard: Guard | None = None,
         others: Others | None = None,
     ) -> None:
         """Without `period_ns` the cards decide: 20 Hz, or faster where their readings are."""
         self.sensors = sensors
         self.writer = writer
         self.period_ns = period_ns or PERIOD_NS
+        self._paced = period_ns is None
         self.events = EventLog(writer)
         self._marks = marks
         self._deadline_ns = monotonic_ns()
@@ -102,12 +65,16 @@ class Sampler:
         self._slept_ns = 0
         self._others = others or Others()
         self._newest_ns: dict[Series, int] = {}
+        self._counts: dict[Series, float] = {}
         self._gpus = {d.uuid for s in sensors for d in s.devices if d.kind == "gpu"}
-        self._look: _Look | None = None
+        self._look: CloseLook | None = None
+        self._guard = guard
+        self._next_guard_ns = self._deadline_ns + GUARD_NS
+        self._edge_until_ns = 0
 
     def look_closely(self, uuids: set[str]) -> None:
         """Poll fast for a while from the next tick on: nothing is known of these cards yet."""
-        self._look = _Look(uuids)
+        self._look = CloseLook(uuids)
 
     def poll_for(self, refreshes_ns: Iterable[int]) -> None:
         """Ask at least twice as often as the fastest of these readings is renewed."""
@@ -123,13 +90,20 @@ class Sampler:
         """Begin a new stretch of sampling: the pause before it is not lateness."""
         self._deadline_ns = monotonic_ns()
 
+    def edge(self) -> None:
+        """A window begins about now: look closely for a moment, if the pace is ours to choose."""
+        if self._paced and self._gpus:
+            self._edge_until_ns = monotonic_ns() + EDGE_NS
+            self._deadline_ns = min(self._deadline_ns, monotonic_ns())
+
     def tick(self) -> None:
         """One look at all sensors, and the upkeep that is due."""
         now = monotonic_ns()
         late_ns = now - self._deadline_ns
         if late_ns > max(self.period_ns, PERIOD_NS) // 2:
             self.events.add("late", now, f"a tick came {late_ns / 1e6:.0f} ms late")
-        period_ns = LOOK_PERIOD_NS if self._look else self.period_ns
+        close = self._look is not None or now < self._edge_until_ns
+        period_ns = min(LOOK_PERIOD_NS, self.period_ns) if close else self.period_ns
         # Deadlines are absolute. Those that went by are left out, not made up for in a burst.
         self._deadline_ns += period_ns * (1 + max(0, late_ns) // period_ns)
         self.read(now)
@@ -137,6 +111,10 @@ class Sampler:
             self._looked(self._look, now)
         if now >= self._next_anchor_ns:
             self._anchor(now)
+        if self._guard and now >= self._next_guard_ns:
+            self._next_guard_ns = now + GUARD_NS
+            for doubt in self._guard.doubts():
+                self.events.add(doubt.kind, now, doubt.detail, device=doubt.device)
         if now >= self._next_commit_ns:
             self.commit()
             self._next_commit_ns = now + COMMIT_NS
@@ -151,10 +129,16 @@ class Sampler:
                 self.events.add("sensor_failed", now, detail)
                 continue
             self.writer.add_samples(reading.samples)
-            for series, t_ns, _ in reading.samples:
-                self._newest_ns[series] = t_ns
+            for series, t_ns, value in reading.samples:
+                # Of a counter, what counts is that it advanced: only then is a tick placed.
+                if series.quantity is not Quantity.ENERGY or value != self._counts.get(series):
+                    self._newest_ns[series] = t_ns
+                if series.quantity is Quantity.ENERGY:
+                    self._counts[series] = value
             if self._look:
                 self._look.add(reading.samples)
+            if self._guard:
+                self._guard.add(reading.samples)
             for fault in reading.faults:
                 self._note(fault, now)
             for look in reading.looks:
@@ -169,13 +153,15 @@ class Sampler:
         until = monotonic_ns() + SETTLE_NS + max(lags_ns, default=0)
         self.read(monotonic_ns(), catch_up=True)
         while self._behind(after_ns) and monotonic_ns() < until:
-            time.sleep(0.01)
+            time.sleep(LOOK_PERIOD_NS / 1e9)
             self.read(monotonic_ns(), catch_up=True)
         self._deadline_ns = max(self._deadline_ns, monotonic_ns())
 
     def commit(self) -> None:
         """Bring samples, marks and events to the file."""
         phases, work = self._marks.read()
+        if self._guard:
+            self._guard.mark(phases)
         for phase in phases:
             self.writer.put_phase(phase)
         for done in work:
@@ -218,7 +204,7 @@ class Sampler:
                     return True
         return False
 
-    def _looked(self, look: "_Look", now: int) -> None:
+    def _looked(self, look: CloseLook, now: int) -> None:
         """The close look is over: from now on as fast as the cards need it."""
         self._look = None
         self.writer.put(close_look=[look.start_ns, now, look.polled_ns(now)])
@@ -261,39 +247,3 @@ def clock_events(before: Anchor, after: Anchor, slept_ns: int) -> list[tuple[str
     ):
         events.append(("clock_step", f"the wall clock was moved by {step / 1e6:+.1f} ms"))
     return events
-
-
-class _Look:
-    """What a close look at some cards has brought so far."""
-
-    def __init__(self, uuids: set[str]) -> None:
-        self.start_ns = 0
-        self._uuids = uuids
-        self._ticks = 0
-        self._seen: dict[Series, tuple[list[int], list[float]]] = {}
-
-    def over(self, now: int) -> bool:
-        self.start_ns = self.start_ns or now
-        self._ticks += 1
-        return now - self.start_ns > LOOK_NS
-
-    def add(self, samples: Iterable[Sample]) -> None:
-        for series, t_ns, value in samples:
-            if series.device in self._uuids and series.quantity in ENERGY_SOURCES:
-                times, values = self._seen.setdefault(series, ([], []))
-                times.append(t_ns)
-                values.append(value)
-
-    def polled_ns(self, now: int) -> int:
-        """How far apart the looks really were."""
-        return (now - self.start_ns) // max(1, self._ticks - 1)
-
-    def refreshes_ns(self, now: int) -> list[int]:
-        """The periods of what has to be polled for: a card with a ring keeps its own record."""
-        rings = {s.device for s in self._seen if s.quantity is Quantity.POWER_RING}
-        found = [
-            refresh_ns(times, values, polled_ns=self.polled_ns(now))
-            for series, (times, values) in self._seen.items()
-            if series.device not in rings
-        ]
-        return [ns for ns in found if ns]

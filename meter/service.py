@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import vidmeter
-from vidmeter.meter.cards import Known, read_calibration, recall, with_known
+from vidmeter.meter.cards import Known, check_card, read_calibration, recall, with_known
 from vidmeter.meter.clock import anchor, monotonic_ns
 from vidmeter.meter.device import Device
 from vidmeter.meter.environment import environment
 from vidmeter.meter.errors import VidmeterError
+from vidmeter.meter.guard import Guard
 from vidmeter.meter.marks import MarkReader
 from vidmeter.meter.order import Order
 from vidmeter.meter.others import Others
@@ -87,6 +88,7 @@ class Service:
         if self._open_windows == 0 and opened > 0:
             self._sampler.restart()
             self._sampler.tick()
+        self._sampler.edge()
         self._open_windows += opened
         self._sample_until_ns = monotonic_ns() + LINGER_NS
 
@@ -163,18 +165,36 @@ def begin(order: Order, opened: Opened) -> Sampler:
     for sensor in opened.sensors:
         for device in sensor.devices:
             writer.add_device(with_known(device, known[device.uuid]))
-    others = Others(order.marker, roots=(os.getppid(),) if order.session else ())
-    sampler = Sampler(opened.sensors, writer, marks, period_ns=facts["period_ns"], others=others)
+    devices = [d for sensor in opened.sensors for d in sensor.devices]
+    sampler = Sampler(
+        opened.sensors,
+        writer,
+        marks,
+        period_ns=facts["period_ns"] if order.period_s else None,
+        guard=Guard(devices, {uuid: k.quality for uuid, k in known.items()}),
+        others=Others(order.marker, roots=(os.getppid(),) if order.session else ()),
+    )
     if order.period_s is None:
-        _set_pace(sampler, [d for s in opened.sensors for d in s.devices], known)
+        _set_pace(sampler, devices, known)
     for absent in opened.absent:
         what = _MISSED.get(absent.sensor, f"{absent.sensor} is not used")
         writer.add_event(Event("absent", now, now, f"{what}: {absent.reason}"))
     for note in (*opened.notes, *(doubt for k in known.values() for doubt in k.doubts)):
         writer.add_event(Event("note", now, now, note))
+    sampler.edge()
     sampler.tick()
     sampler.commit()
     return sampler
+
+
+def _check_calibration(order: Order, opened: Opened) -> None:
+    """Raise `BadCalibration` if the user named a calibration of a card that isn't metered here."""
+    if order.calibration is not None:
+        path = Path(order.calibration)
+        calibration = read_calibration(path)
+        uuids = [d.uuid for s in opened.sensors for d in s.devices if d.kind == "gpu"]
+        if calibration.uuid not in uuids:
+            check_card(calibration, " or ".join(uuids) or "any device here", path)
 
 
 def _recall(device: Device, order: Order) -> Known:
@@ -214,6 +234,7 @@ def main(order_json: str) -> None:
     environ = dict(os.environ)
     try:
         opened = open_sensors(Selection(order.sensors, order.gpus, order.cpu_watts), environ)
+        _check_calibration(order, opened)
         sampler = begin(order, opened)
     except VidmeterError as error:
         say(error=str(error), kind=type(error).__name__)

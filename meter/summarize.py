@@ -9,7 +9,7 @@ modelled.
 import math
 from collections.abc import Mapping, Sequence
 
-from vidmeter.meter.cautions import device_cautions, run_cautions
+from vidmeter.meter.cautions import device_cautions, idle_cautions, run_cautions
 from vidmeter.meter.device import Kind, Provenance
 from vidmeter.meter.deviceenergy import RESOLVED, Meter, device_energy, meter_of
 from vidmeter.meter.idle import idle_of, net_of
@@ -43,6 +43,7 @@ def summarize(run: Run) -> Summary:
     top = merged(span for p in phases if len(p.path) == 1 for span in p.windows)
     done = work_done(run.work)
     idle = idle_of(run, meters)
+    net = net_of(total, idle, (end_ns - start_ns) / 1e9)
     return Summary(
         run_id=run.id,
         command=run.command,
@@ -59,12 +60,13 @@ def summarize(run: Run) -> Summary:
             *run_cautions(run, end_ns),
             *device_cautions(devices),
             *work_cautions(run.work),
+            *idle_cautions(net),
         ),
         exit_code=run.exit_code,
         environment=run.environment,
         workload=run.workload,
         idle=idle,
-        net=net_of(total, idle, (end_ns - start_ns) / 1e9),
+        net=net,
     )
 
 

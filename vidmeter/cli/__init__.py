@@ -23,6 +23,7 @@ VERBS = {
     "report": "render a run: terminal, HTML, CSV or JSON",
     "list": "the runs on this machine",
     "show": "the numbers of a run",
+    "verify": "check that the figures of a run hold",
     "export": "the raw samples of a run as CSV, JSON or Parquet",
     "rm": "delete runs",
 }
