@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("nvml.c")
+CLOCK_SOURCE = Path(__file__).with_name("clocksteps.c")
 S = 1_000_000_000
 
 
@@ -109,6 +110,11 @@ class Gpu:
     back_s: float | None = None
     zero_s: tuple[float, float] | None = None
     delay_us: int = 0
+    delays: dict[str, int] = field(default_factory=dict)
+    """Function to the us that it takes besides `delay_us`."""
+    jitter_us: int = 0
+    """Each call takes up to so much longer, by chance: the same in each process for a `seed`."""
+    seed: int = 0
     answers: dict[str, int] = field(default_factory=dict)
     mig: Sequence[str] = ()
     cores: int = 16896
@@ -179,6 +185,8 @@ class Gpu:
             *(f"point {t!r} {w!r}" for t, w in self.curve),
             f"stamps {self.stamps}",
             f"delay_us {self.delay_us}",
+            f"jitter_us {self.jitter_us} {self.seed}",
+            *(f"delay {name} {us}" for name, us in self.delays.items()),
             "temperature_c 61",
             "clocks_mhz 1755 2619",
             f"max_clocks_mhz {self.max_sm_clock_mhz} 2619",
@@ -239,12 +247,26 @@ class Driver:
     reload: bool = False
     """At the second time of `dead_s` the counters fall to 0 and the rings are empty."""
     answers: dict[str, int] = field(default_factory=dict)
+    clock_steps: Sequence[tuple[float, float]] = ()
+    """(s, ms): from then on the wall clock, and so each stamp, is so far ahead, or behind."""
+    suspends: Sequence[tuple[float, float]] = ()
+    """(s, s): the machine sleeps; afterwards the wall clock and CLOCK_BOOTTIME are so far ahead of
+    CLOCK_MONOTONIC, on which nothing has happened."""
+
+    def start_ns(self) -> int:
+        """The instant of CLOCK_MONOTONIC from which the driver's times count."""
+        if self.epoch_ns is not None:
+            return self.epoch_ns
+        return self.gpus[0].epoch_ns if self.gpus else time.monotonic_ns()
+
+    def ahead_ns(self, t_ns: int) -> int:
+        """How far the wall clock has been stepped by an instant of CLOCK_MONOTONIC."""
+        t_s = (t_ns - self.start_ns()) / S
+        steps = [(at_s, by_ms / 1e3) for at_s, by_ms in self.clock_steps]
+        return round(sum(by_s for at_s, by_s in [*steps, *self.suspends] if t_s >= at_s) * S)
 
     def write(self, path: Path) -> None:
         """Write the script."""
-        epoch_ns = self.epoch_ns
-        if epoch_ns is None:
-            epoch_ns = self.gpus[0].epoch_ns if self.gpus else time.monotonic_ns()
         lines = [
             f"init {self.init}",
             f"driver_version {self.version}",
@@ -252,7 +274,9 @@ class Driver:
             f"cuda_version {self.cuda}",
             # One number for all processes, so that they read the same stamps.
             f"real_offset_ns {time.time_ns() - time.monotonic_ns()}",
-            f"epoch_ns {epoch_ns}",
+            f"epoch_ns {self.start_ns()}",
+            *(f"clock_step {at_s!r} {by_ms!r}" for at_s, by_ms in self.clock_steps),
+            *(f"suspend {at_s!r} {by_s!r}" for at_s, by_s in self.suspends),
             *(f"answer {name} {code}" for name, code in self.answers.items()),
         ]
         if self.dead_s:
@@ -267,9 +291,17 @@ class Driver:
 def build(compiler: str, folder: Path) -> Path:
     """Build the driver's library in `folder` and return its path."""
     library = folder / "libnvidia-ml.so.1"
+    return _build(compiler, SOURCE, library, f"-Wl,-soname,{library.name}", "-lm")
+
+
+def build_clock(compiler: str, folder: Path) -> Path:
+    """Build the library that steps the clocks of a process, for LD_PRELOAD."""
+    return _build(compiler, CLOCK_SOURCE, folder / "clocksteps.so", "-ldl", "-lm")
+
+
+def _build(compiler: str, source: Path, library: Path, *links: str) -> Path:
     flags = ["-std=c11", "-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror"]
-    soname = f"-Wl,-soname,{library.name}"
-    subprocess.run([compiler, *flags, soname, "-o", library, SOURCE, "-lm"], check=True)
+    subprocess.run([compiler, *flags, "-o", library, source, *links], check=True)
     return library
 
 

@@ -16,6 +16,8 @@
 #include <strings.h>
 #include <time.h>
 
+#include "steps.h"
+
 #define API __attribute__((visibility("default")))
 
 enum {
@@ -68,10 +70,10 @@ struct span {
     unsigned long long reasons;
 };
 
-struct answers {
+struct answers { /* a number for each of some functions: the code to answer, or a delay in us */
     struct {
         char name[TEXT];
-        int code;
+        int number;
     } of[MAX_ANSWERS];
     int count;
 };
@@ -90,8 +92,9 @@ struct gpu {
     double counter_start_j, broken_w, reset_s, scale, jump_s, jump_j;
     double reload_s; /* when the driver was loaded anew */
     double lost_s, back_s, zero_from_s, zero_to_s;
-    long delay_us;
-    struct answers answers;
+    long delay_us, jitter_us;
+    unsigned long long seed, calls;
+    struct answers answers, delays;
     struct process processes[MAX_PROCESSES];
     struct span spans[MAX_SPANS];
     int process_count, span_count, reason_counters;
@@ -107,7 +110,7 @@ static int gpu_count, init_code, users, cuda_version;
 static char driver_version[TEXT], nvml_version[TEXT];
 static int64_t real_offset_ns; /* wall clock minus CLOCK_MONOTONIC */
 static struct answers driver_answers;
-static int64_t driver_epoch_ns, opened_ns;
+static int64_t opened_ns;
 static double dead_from_s, dead_to_s; /* since the driver's epoch */
 static int dead_code, reload;
 
@@ -133,7 +136,8 @@ static int64_t age_ns(const struct gpu *g)
 
 static long long stamp_us(const struct gpu *g, int64_t age)
 {
-    return (g->epoch_ns + age + real_offset_ns) / 1000;
+    int64_t t_ns = g->epoch_ns + age;
+    return (t_ns + real_offset_ns + ahead_ns(t_ns, 0)) / 1000;
 }
 
 /* The curve's last point at or before `t`, which lies within its ends. */
@@ -362,7 +366,7 @@ static int at_answer(const char *rest, struct answers *answers)
     if (i == MAX_ANSWERS)
         return 0;
     answers->count++;
-    return sscanf(rest, "%95s %d", answers->of[i].name, &answers->of[i].code) == 2;
+    return sscanf(rest, "%95s %d", answers->of[i].name, &answers->of[i].number) == 2;
 }
 
 static int at_process(const char *rest, struct gpu *g)
@@ -462,6 +466,10 @@ static int at_gpu(const char *key, const char *rest, struct gpu *g)
     }
     if (!strcmp(key, "delay_us"))
         return g->delay_us = (long)a, n == 1;
+    if (!strcmp(key, "jitter_us"))
+        return sscanf(rest, "%ld %llu", &g->jitter_us, &g->seed) == 2;
+    if (!strcmp(key, "delay"))
+        return at_answer(rest, &g->delays);
     if (!strcmp(key, "answer"))
         return at_answer(rest, &g->answers);
     if (!strcmp(key, "mig_instance")) {
@@ -526,8 +534,10 @@ static int at_driver(const char *key, const char *rest)
 {
     if (!strcmp(key, "real_offset_ns"))
         return sscanf(rest, "%" SCNd64, &real_offset_ns) == 1;
-    if (!strcmp(key, "epoch_ns"))
-        return sscanf(rest, "%" SCNd64, &driver_epoch_ns) == 1;
+    int step = at_step(key, rest);
+
+    if (step >= 0)
+        return step;
     if (!strcmp(key, "dead_s"))
         return sscanf(rest, "%lf %lf %d", &dead_from_s, &dead_to_s, &dead_code) == 3;
     if (!strcmp(key, "reload"))
@@ -574,7 +584,7 @@ static int read_script(void)
         for (int kind = 0; kind < READINGS; kind++)
             free(gpus[i].readings[kind].lagged);
     memset(gpus, 0, sizeof gpus);
-    gpu_count = init_code = reload = driver_answers.count = 0;
+    gpu_count = init_code = reload = driver_answers.count = step_count = 0;
     driver_epoch_ns = 0;
     dead_from_s = dead_to_s = INFINITY;
     while (fgets(line, sizeof line, file)) {
@@ -695,7 +705,7 @@ static int answer_to(const struct answers *answers, const char *name)
 {
     for (int i = 0; i < answers->count; i++)
         if (!strcmp(answers->of[i].name, name))
-            return answers->of[i].code;
+            return answers->of[i].number;
     return SUCCESS;
 }
 
@@ -703,6 +713,26 @@ static int answer_to(const struct answers *answers, const char *name)
 static int begin_driver(const char *name)
 {
     return !users ? UNINITIALIZED : dead() ? dead_code : answer_to(&driver_answers, name);
+}
+
+/* Evenly distributed from 0 to the jitter, the same sequence for a seed (SplitMix64). */
+static long jitter_us(struct gpu *g)
+{
+    uint64_t calls = __atomic_add_fetch(&g->calls, 1, __ATOMIC_RELAXED);
+    uint64_t z = (g->seed + calls) * UINT64_C(0x9e3779b97f4a7c15);
+
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return (long)((z ^ z >> 31) % (uint64_t)(g->jitter_us + 1));
+}
+
+static void take_time(struct gpu *g, const char *name)
+{
+    long us = g->delay_us + answer_to(&g->delays, name) + (g->jitter_us ? jitter_us(g) : 0);
+    struct timespec rest = {us / 1000000, us % 1000000 * 1000};
+
+    while (us && clock_nanosleep(CLOCK_MONOTONIC, 0, &rest, &rest) == EINTR)
+        ;
 }
 
 static int begin(const char *name, const struct device *device)
@@ -713,13 +743,8 @@ static int begin(const char *name, const struct device *device)
         return dead_code;
     if (!device)
         return INVALID_ARGUMENT;
-    const struct gpu *g = device->gpu;
-    if (g->delay_us) {
-        struct timespec rest = {g->delay_us / 1000000, g->delay_us % 1000000 * 1000};
-        while (clock_nanosleep(CLOCK_MONOTONIC, 0, &rest, &rest) == EINTR)
-            ;
-    }
-    return lost(g) ? GPU_IS_LOST : answer_to(&g->answers, name);
+    take_time(device->gpu, name);
+    return lost(device->gpu) ? GPU_IS_LOST : answer_to(&device->gpu->answers, name);
 }
 
 #define BEGIN_DRIVER()                                                                             \
