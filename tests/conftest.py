@@ -2,22 +2,28 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.simulated_driver.driver import Driver, build
+from tests.simulated_driver.driver import Driver, build, build_clock
 
 HIDDEN = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES")
 
 
 @pytest.fixture(scope="session")
-def driver_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The simulated driver's library, built once."""
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    if compiler is None:
+def compiler() -> str:
+    """A C compiler to build the simulated driver with."""
+    found = shutil.which("gcc") or shutil.which("cc")
+    if found is None:
         pytest.skip("no C compiler to build the simulated driver with")
+    return found
+
+
+@pytest.fixture(scope="session")
+def driver_library(compiler: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The simulated driver's library, built once."""
     return build(compiler, tmp_path_factory.mktemp("driver"))
 
 
@@ -35,5 +41,19 @@ def simulated_driver(
         environ["LD_LIBRARY_PATH"] = os.pathsep.join(path for path in paths if path)
         environ["VIDMETER_SIM_NVML"] = str(script)
         return environ
+
+    return environment
+
+
+@pytest.fixture(scope="session")
+def stepped_clocks(
+    compiler: str, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Mapping[str, str]], dict[str, str]]:
+    """Adds to the environment of a simulated driver that a process sees its clock steps itself."""
+    library = build_clock(compiler, tmp_path_factory.mktemp("clock"))
+
+    def environment(environ: Mapping[str, str]) -> dict[str, str]:
+        loaded = [str(library), environ.get("LD_PRELOAD", "")]
+        return {**environ, "LD_PRELOAD": os.pathsep.join(path for path in loaded if path)}
 
     return environment

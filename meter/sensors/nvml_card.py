@@ -69,7 +69,9 @@ class Card:
     def take(self, job: Job, now_ns: int, clocks: Clocks) -> None:
         """Read one source."""
         job.read_ns = now_ns
-        self._codes.append(job.source.read(clocks, self._reading))
+        code = job.source.read(clocks, self._reading)
+        if code is not None:
+            self._codes.append(code)
         job.due_ns = now_ns + job.source.every_ns - SLACK_NS
 
     def end(self, now_ns: int, into: Reading) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pynvml
 
 from vidmeter.meter.sensors.nvml_errors import INSUFFICIENT_SIZE, NOT_OFFERED, SUCCESS
-from vidmeter.meter.sensors.nvml_processes import Processes
+from vidmeter.meter.sensors.nvml_processes import Activity, Processes
+from vidmeter.meter.sensors.nvml_sources import Source
 
 _ROOM = 16
 """So many more processes may be there than a moment ago."""
@@ -15,7 +16,7 @@ _SAMPLES = 256
 _UNKNOWN_B = 2**64 - 1
 
 
-def processes(uuid: str, handle: Any, *, mig: bool) -> list[Processes]:
+def processes(uuid: str, handle: Any, *, mig: bool) -> list[Source]:
     """Who is on the card, if it tells; it tells nobody's share of the time under MIG."""
     lists = []
     for sort, name in (
@@ -30,7 +31,9 @@ def processes(uuid: str, handle: Any, *, mig: bool) -> list[Processes]:
                 break
     if not lists:
         return []
-    return [Processes(uuid, lists, None if mig else _activity(handle))]
+    listed = Processes(uuid, lists)
+    ask = None if mig else _activity(handle)
+    return [listed] if ask is None else [listed, Activity(uuid, ask, listed)]
 
 
 def _process_list(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from vidmeter.meter.sample import Quantity, Sample, Series
 from vidmeter.meter.sensors.base import Look, Process, Reading, Use
-from vidmeter.meter.sensors.nvml_errors import LOST, NOT_FOUND, SUCCESS
+from vidmeter.meter.sensors.nvml_errors import NOT_FOUND, SUCCESS
 from vidmeter.meter.sensors.nvml_sources import S, failed
 from vidmeter.meter.sensors.stamps import Clocks
 
@@ -19,40 +19,26 @@ _FIRST_US = 1_000_000
 
 Lists = Sequence[tuple[str, Callable[[], tuple[int, list[tuple[int, int | None]]]]]]
 """Sorts of processes, each with the call that returns NVML's code and (pid, bytes)."""
-Activity = Callable[[int], tuple[int, list[tuple[int, int, int]]]]
+Activities = Callable[[int], tuple[int, list[tuple[int, int, int]]]]
 """Takes the last stamp seen and returns NVML's code and (pid, stamp, percent)."""
 
 
 class Processes:
-    """The processes of one card; `activity` is None where the driver has none to tell."""
+    """The processes of one card. `shared` is whether there were several at the last look."""
 
     power = False
     at_end = True
     every_ns = S
 
-    def __init__(self, uuid: str, lists: Lists, activity: Activity | None) -> None:
+    def __init__(self, uuid: str, lists: Lists) -> None:
+        self.shared = False
         self._uuid = uuid
         self._lists = lists
-        self._activity = activity
         self._count = Series(uuid, Quantity.PROCESSES)
-        self._shared = False
-        self._every_ns = S
-        self._next_ns = 0
-        self._seen_us = 0
 
     def read(self, clocks: Clocks, into: Reading) -> int:
         now_ns = clocks.clock()
-        code = SUCCESS
-        if not self._shared or now_ns >= self._next_ns:
-            code = self._list(now_ns, into)
-            self._every_ns = min(2 * self._every_ns, SELDOM_NS)
-            self._next_ns = now_ns + self._every_ns
-        if self._shared and self._activity is not None and code == SUCCESS:
-            self._ask_activity(now_ns, self._activity, clocks, into)
-        self.every_ns = S if self._shared and self._activity else self._every_ns
-        return code
-
-    def _list(self, now_ns: int, into: Reading) -> int:
+        self.every_ns = min(2 * self.every_ns, SELDOM_NS)
         found: dict[int, Process] = {}
         for sort, ask in self._lists:
             code, entries = ask()
@@ -63,24 +49,38 @@ class Processes:
                 known = found.get(pid)
                 if known is None or (memory_b or 0) > (known.memory_b or 0) or sort == "mps":
                     found[pid] = Process(pid, memory_b, sort)
-        self._shared = len(found) > 1
+        self.shared = len(found) > 1
         into.samples.append(Sample(self._count, now_ns, len(found)))
         into.looks.append(Look(self._uuid, now_ns, tuple(found.values())))
         return SUCCESS
 
-    def _ask_activity(self, now_ns: int, activity: Activity, clocks: Clocks, into: Reading) -> None:
-        """How busy each process kept the card since the last look.
 
-        The driver lists a process only for the periods in which it was active, so the sum of its
-        percents is shared by all periods, which are as many as the busiest's.
+class Activity:
+    """How busy each process kept a card since the last look; asked only while they are several."""
+
+    power = False
+    at_end = False
+    every_ns = S
+
+    def __init__(self, uuid: str, ask: Activities, processes: Processes) -> None:
+        self._uuid = uuid
+        self._ask = ask
+        self._processes = processes
+        self._seen_us = 0
+
+    def read(self, clocks: Clocks, into: Reading) -> int | None:
+        """The driver lists a process only for the periods in which it was active, so the sum of
+        its percents is shared by all periods, which are as many as the busiest's.
         """
+        if not self._processes.shared:
+            return None
+        now_ns = clocks.clock()
         now_us = clocks.now.to_real(now_ns) // 1000
         # Never from the future, where the wall clock was set back.
-        code, entries = activity(min(self._seen_us or now_us - _FIRST_US, now_us))
+        code, entries = self._ask(min(self._seen_us or now_us - _FIRST_US, now_us))
         if code not in (SUCCESS, NOT_FOUND):
-            if code in LOST:
-                into.faults.append(failed(self._count, code))
-            return
+            into.faults.append(failed(Series(self._uuid, Quantity.OWN_SM), code))
+            return code
         self._seen_us = max([stamp for _, stamp, _ in entries], default=now_us)
         sums: dict[int, list[int]] = {}
         for pid, _, percent in entries:
@@ -88,3 +88,4 @@ class Processes:
         periods = max(map(len, sums.values()), default=1)
         uses = tuple(Use(pid, sum(percents) / periods) for pid, percents in sums.items())
         into.looks.append(Look(self._uuid, now_ns, uses=uses))
+        return SUCCESS

@@ -49,8 +49,8 @@ class Source(Protocol):
     power: bool
     at_end: bool
 
-    def read(self, clocks: Clocks, into: Reading) -> int:
-        """Ask, add what is new to `into`, and return the driver's code."""
+    def read(self, clocks: Clocks, into: Reading) -> int | None:
+        """Ask, add what is new to `into`, and return the driver's code; None if it wasn't asked."""
         ...
 
 

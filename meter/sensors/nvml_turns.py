@@ -6,7 +6,7 @@ paid for afterwards by what it cost; a dear one so waits for its purse to fill a
 nothing new is begun in a tick. Cheap calls never notice any of this.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from vidmeter.meter.clock import Anchor, monotonic_ns
 from vidmeter.meter.sensors.base import Reading
@@ -43,10 +43,13 @@ class Purse:
 
 
 class Turns:
-    """Reads cards, each source when it is due and can be afforded."""
+    """Reads cards, each source when it is due and can be afforded.
 
-    def __init__(self, clocks: Anchor) -> None:
-        self._clocks = Clocks(clocks)
+    `clock` reads CLOCK_MONOTONIC, ns.
+    """
+
+    def __init__(self, clocks: Anchor, clock: Callable[[], int] = monotonic_ns) -> None:
+        self._clocks = Clocks(clocks, clock)
         # One long stall must not stop the readings of energy for longer than it lasted.
         self._power = Purse(POWER_SHARE, most_ns=100 * _MS, debt_ns=1000 * _MS)
         self._state = Purse(STATE_SHARE, most_ns=20 * _MS, debt_ns=3_600_000 * _MS)
@@ -78,9 +81,9 @@ class Turns:
                 continue
             if job.card.failing:
                 continue
-            began_ns = monotonic_ns()
+            began_ns = self._clocks.clock()
             job.card.take(job, now_ns, self._clocks)
-            cost_ns = monotonic_ns() - began_ns
+            cost_ns = self._clocks.clock() - began_ns
             spent_ns += cost_ns
             if not all_the_same:
                 purse.pay(cost_ns)
