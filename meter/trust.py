@@ -21,8 +21,10 @@ AGREE = 0.02
 SHORTEST_S = 2.0
 """No source is set aside on less time than this."""
 SHORTEST_WITHOUT_RING_S = 10.0
-BLOCK_S = 2.0
-BLOCKS = 30
+BLOCK_S = 1.0
+BLOCKS = 60
+WRONG_SHARE = 1 / 3
+"""A counter that is off in more of the stretches than this follows no load."""
 SLUGGISH_S = 0.05
 """What drivers may differ by in time between two of their own readings; a ring was seen to follow
 a step of the load within 45 ms."""
@@ -72,7 +74,7 @@ def set_aside(sources: Sequence[Source], quality: Quality | None) -> Mapping[Qua
 def contradiction(counter: Source, reference: Source) -> Contradiction | None:
     """Where a counter differs from a reference by more than 3 % and what time may explain.
 
-    Over the whole that both saw, or in most of its stretches: a counter that ticks at one power
+    Over the whole that both saw, or in many of its stretches: a counter that ticks at one power
     may be right on average by accident.
     """
     starts = _blocks(counter.raw, reference.raw)
@@ -95,7 +97,7 @@ def contradiction(counter: Source, reference: Source) -> Contradiction | None:
     counter_j, reference_j = sum(m for m, *_ in both), sum(t for _, t, *_ in both)
     slack_j = apart_s * max(peak for *_, peak in both)
     whole = abs(counter_j - reference_j) > CONTRADICTS * reference_j + slack_j
-    if whole or sum(off) > len(off) / 2 >= 1:
+    if whole or sum(off) > max(1.0, WRONG_SHARE * len(off)):
         seconds = float(starts[1] - starts[0]) / 1e9 * len(both)
         return Contradiction(counter_j, reference_j, seconds, sum(off), len(off))
     return None
