@@ -23,6 +23,9 @@ _OF_THE_WHOLE = {
 }
 """Events that concern a run whenever they were noted."""
 
+_TOLD_ELSEWHERE = {"foreign_process", "mps"}
+"""Events that `conditions` makes one caution of."""
+
 _REMEDIES = {
     "device_lost": "see `nvidia-smi` and the kernel log (Xid messages)",
     "sampler_died": "see the kernel log; the energy before it is whole",
@@ -54,6 +57,8 @@ def run_cautions(run: Run, end_ns: int) -> list[Caution]:
         found.append(Caution("random_weights", text))
     late = 0
     for event in run.events:
+        if event.kind in _TOLD_ELSEWHERE:
+            continue
         within = event.start_ns <= end_ns and event.end_ns >= run.start_ns
         if event.kind in _OF_THE_WHOLE or within:
             if event.kind == "late":

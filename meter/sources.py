@@ -136,7 +136,12 @@ def _source(
         # RAPL is renewed every millisecond; a GPU's counter advances in ticks of about 100.
         ticking = device.kind is Kind.GPU
         raw = energy.counter(
-            trace.t_ns, trace.value, wrap=series.wrap, ticking=ticking, nominal_ns=run.period_ns
+            trace.t_ns,
+            trace.value,
+            wrap=series.wrap,
+            ticking=ticking,
+            nominal_ns=run.period_ns,
+            spoiled=_leaps(run, device),
         )
         blur_ns = energy.usual_spacing_ns(raw.t_ns)
         place_ns, share = _tick_place_ns(trace, blur_ns) if ticking else 1_000_000, None
@@ -159,6 +164,15 @@ def _source(
         place_s=place_ns / 1e9,
         seen_share=share,
     )
+
+
+def _leaps(run: Run, device: Device) -> list[tuple[int, int]]:
+    """When the counter leapt by more than the card can have drawn, ns."""
+    return [
+        (e.start_ns, e.end_ns)
+        for e in run.events
+        if e.kind == "counter_jump" and e.device == device.uuid
+    ]
 
 
 def _power(

@@ -20,6 +20,7 @@ from vidmeter.meter.errors import VidmeterError
 VERBS = {
     "run": "meter a command",
     "bench": "run reference workloads under the meter",
+    "doctor": "say what can be measured here and how well",
     "report": "render a run: terminal, HTML, CSV or JSON",
     "list": "the runs on this machine",
     "show": "the numbers of a run",
