@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 
+from vidmeter.meter.cards import known_of
 from vidmeter.meter.device import Kind, Provenance
 from vidmeter.meter.run import Event, Run
-from vidmeter.meter.summary import Caution, DeviceEnergy
+from vidmeter.meter.summary import Caution, DeviceEnergy, Net
 
 FULL_COVERAGE = 0.99
 DISAGREE = 0.02
-DISTRUST = 0.05
 LATE_SHARE = 0.05
 """More late ticks than this are worth a word; the readings taken are right all the same."""
 
@@ -23,6 +23,9 @@ _OF_THE_WHOLE = {
 }
 """Events that concern a run whenever they were noted."""
 
+_TOLD_ELSEWHERE = {"foreign_process", "mps"}
+"""Events that `conditions` makes one caution of."""
+
 _REMEDIES = {
     "device_lost": "see `nvidia-smi` and the kernel log (Xid messages)",
     "sampler_died": "see the kernel log; the energy before it is whole",
@@ -32,6 +35,8 @@ _REMEDIES = {
     "output": "name the files with --outputs, or the length with --video-seconds",
     "read_failed": None,
     "implausible": None,
+    "aliasing": "let the work repeat with pauses of changing length between the repeats",
+    "in_step": "let the steps come with pauses of changing length, or compare with another source",
     "sensor_failed": "please report it",
     "abandoned": None,
     "lost_samples": None,
@@ -52,6 +57,8 @@ def run_cautions(run: Run, end_ns: int) -> list[Caution]:
         found.append(Caution("random_weights", text))
     late = 0
     for event in run.events:
+        if event.kind in _TOLD_ELSEWHERE:
+            continue
         within = event.start_ns <= end_ns and event.end_ns >= run.start_ns
         if event.kind in _OF_THE_WHOLE or within:
             if event.kind == "late":
@@ -80,8 +87,22 @@ def device_cautions(energies: Sequence[DeviceEnergy]) -> list[Caution]:
     for e in energies:
         found.extend(_coverage(e))
         found.extend(_disagreement(e))
+        found.extend(_sensor(e))
     found.extend(_provenance(energies))
     return found
+
+
+def idle_cautions(net: Net | None) -> list[Caution]:
+    """Doubts about the net energy."""
+    if net is None or net.energy_j >= 0:
+        return []
+    return [
+        Caution(
+            "not_idle",
+            "what was taken for idle draws more than the command: the machine wasn't idle then",
+            "measure again with nothing else running, or leave --idle out",
+        )
+    ]
 
 
 def _of_event(run: Run, event: Event) -> Caution:
@@ -109,15 +130,41 @@ def _coverage(e: DeviceEnergy) -> Iterable[Caution]:
 
 
 def _disagreement(e: DeviceEnergy) -> Iterable[Caution]:
-    if e.disagreement is None or abs(e.disagreement) <= DISAGREE:
+    if e.disagreement is None or abs(e.disagreement) <= DISAGREE + e.resolution:
         return
     text = (
         f"{e.device.label}: {e.second_source} says {e.disagreement * 100:+.1f} % against {e.source}"
     )
-    if abs(e.disagreement) > DISTRUST:
-        yield Caution("not_trusted", text + ": the result is not to be trusted")
-    else:
+    if e.trusted:
         yield Caution("disagreement", text)
+    else:
+        yield Caution(
+            "not_trusted",
+            text + ": the result is NOT TRUSTED, its interval holds both",
+            "vidmeter calibrate finds out which of the two is right",
+        )
+
+
+def _sensor(e: DeviceEnergy) -> Iterable[Caution]:
+    for name, why in e.set_aside.items():
+        yield Caution("quarantined", f"{e.device.label}: the {name} is not used: {why}")
+    if e.in_step and e.seen_share is not None and e.energy_j is not None:
+        yield Caution(
+            "aliasing",
+            f"{e.device.label}: this sensor looks {e.seen_share * 100:.0f} % of the time only, and"
+            " nothing here shows what goes on between: a load in step with it would be misread, so"
+            " the interval is wide",
+            "let the work repeat with pauses of changing length between the repeats",
+        )
+    if e.raw_j is not None and e.energy_j is not None:
+        facts = e.device.facts["calibration"]
+        yield Caution(
+            "calibrated",
+            f"{e.device.label}: calibrated against {facts['meter']} on {facts['made']}:"
+            f" {e.raw_j:.5g} J as read, {e.energy_j:.5g} J corrected",
+        )
+    for doubt in known_of(e.device).doubts:
+        yield Caution("calibration", doubt)
 
 
 def _provenance(energies: Sequence[DeviceEnergy]) -> Iterable[Caution]:

@@ -36,3 +36,20 @@ def anchor() -> Anchor:
         brackets.append((after - before, (before + after) // 2, real))
     _, middle, real = min(brackets)
     return Anchor(middle, real)
+
+
+def slept_ns() -> int:
+    """How long the machine has slept since it was started, ns; 0 where the system doesn't tell.
+
+    CLOCK_MONOTONIC stands still while it sleeps, CLOCK_BOOTTIME goes on.
+    """
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    if clock is None:
+        return 0
+    brackets = []
+    for _ in range(3):
+        before = time.monotonic_ns()
+        boot = time.clock_gettime_ns(clock)
+        after = time.monotonic_ns()
+        brackets.append((after - before, boot - (before + after) // 2))
+    return min(brackets)[1]

@@ -29,12 +29,14 @@ class Job:
 
     `order.path` is the run file. `outputs` are patterns of video files; None looks for them under
     the working directory, an empty tuple doesn't look. `work` is what the user states was produced.
+    `idle_s` is how long the idle draw is measured before the command and after it.
     """
 
     command: tuple[str, ...]
     order: Order
     outputs: tuple[str, ...] | None = None
     work: tuple[Work, ...] = ()
+    idle_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ def meter(
         recorder.wait()
         if on_start:
             on_start(recorder)
+        idle = [_idle(job.idle_s)] if job.idle_s else []
         started_real_ns = time.time_ns()
         recorder.put(start_ns=monotonic_ns())
         outcome = launch(job.command, environ=environ, on_tick=on_tick)
@@ -87,6 +90,12 @@ def meter(
     if on_end:
         on_end()
     recorder.put(start_ns=outcome.start_ns)
+    if idle:
+        try:
+            idle.append(_idle(job.idle_s))
+        except KeyboardInterrupt:
+            pass  # enough of waiting: the window before the command is there
+        recorder.put(idle=idle)
     ended = recorder.stop(outcome.end_ns, outcome.exit_code)
     messages = list(ended.messages)
     if outcome.trouble is not None:
@@ -117,6 +126,13 @@ def check_room(path: Path, least_b: int = 1 << 20) -> None:
         raise BadRun(f"can't write to {folder}: {error.strerror}; use --output") from None
     if free_b < least_b:
         raise BadRun(f"the disk of {folder} is full: free some space or use --output")
+
+
+def _idle(seconds: float) -> tuple[int, int]:
+    """A window in which the command doesn't run."""
+    start_ns = monotonic_ns()
+    time.sleep(seconds)
+    return start_ns, monotonic_ns()
 
 
 def _add_work(job: Job, path: Path, started_real_ns: int, ended_real_ns: int) -> None:

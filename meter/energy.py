@@ -12,6 +12,7 @@ course (`whole`): such a stretch counts when a window holds all of it. A counter
 0 knows nothing of the stretch in which it did.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,10 @@ GAP_NS = 200_000_000
 """No stretch shorter than this is a gap."""
 MOST_FOR_MEDIAN = 100_000
 """The usual spacing of a long series is that of so many of its readings."""
+TILING = 0.05
+"""Windows that differ by less than this share from the distance of their ends tile the time."""
+ALL_NEW = 0.75
+"""Where more of the readings than this are new, they are renewed as fast as they are read."""
 EDGE_TICKS = 1.5
 """How many usual spacings the first and last reading may be held beyond themselves."""
 
@@ -135,22 +140,73 @@ def points(t_ns: ArrayLike, power_w: ArrayLike, *, nominal_ns: int = 0) -> Curve
     return _curve(_held(t), p[:-1], p[1:], seen)
 
 
-def boxes(t_ns: ArrayLike, power_w: ArrayLike, window_ns: int, *, nominal_ns: int = 0) -> Curve:
+def boxes(
+    t_ns: ArrayLike,
+    power_w: ArrayLike,
+    window_ns: int,
+    *,
+    refresh_ns: int | None = None,
+    nominal_ns: int = 0,
+) -> Curve:
     """The integral of readings that are means over `window_ns`, stamped at the window's end.
 
-    Where windows tile the time (spacing equals window), each reading holds exactly for the stretch
-    that ends at it. Otherwise (a running mean, or a sensor that looks only part of the time) a
-    reading stands for the middle of its window.
+    Where windows tile the time (they come every `refresh_ns`, by default their usual spacing, and
+    average as long), each reading holds exactly for the stretch that ends at it. Otherwise (a
+    running mean, or a sensor that looks only part of the time) a reading stands for the middle of
+    its window.
     """
     t, p = _ascending(t_ns, power_w)
     if len(t) < 2:
         return _nothing()
-    spacing = usual_spacing_ns(t)
-    if abs(spacing - window_ns) > 0.05 * window_ns:
+    every_ns = refresh_ns or usual_spacing_ns(t)
+    if abs(every_ns - window_ns) > TILING * window_ns:
         return points(t - window_ns // 2, p, nominal_ns=nominal_ns)
-    t = np.concatenate(([t[0] - window_ns], t))
+    t = np.concatenate(([t[0] - every_ns], t))
     seen = np.diff(t) <= longest_bridge_ns(t, nominal_ns)
     return _steps(t, p, seen, seen)
+
+
+def renewed(t_ns: ArrayLike, value: ArrayLike, refresh_ns: int) -> tuple[Ints, Floats]:
+    """The readings as the sensor renewed them, from one that was asked more often than that.
+
+    A new value came between the reading that shows it and the one before: the middle is taken. A
+    level that stays is renewed as well, every `refresh_ns`, for as long as it was asked for: there
+    is no reading where nobody asked. Readings as far apart as they are renewed carry the sensor's
+    own stamps, and are left as they are; so are readings that are new nearly every time.
+    """
+    t, v = _ascending(t_ns, value)
+    new = np.flatnonzero(v[1:] != v[:-1]) + 1
+    asked_ns = usual_spacing_ns(t)
+    if len(new) < 2 or len(new) > ALL_NEW * (len(v) - 1) or asked_ns > ALL_NEW * refresh_ns:
+        return t, v
+    silent_ns = max(int(GAP_FACTOR * asked_ns), GAP_NS)
+    apart = t[new] - t[new - 1]
+    came = np.where(apart <= silent_ns, t[new] - apart // 2, t[new])
+    # The value that was there at first came at some refresh before the first change.
+    back = max(1, int((came[0] - t[0]) // refresh_ns))
+    came = np.concatenate(([came[0] - back * refresh_ns], came))
+    level = np.concatenate((v[:1], v[new]))
+    until = np.concatenate((came[1:], [t[-1]]))
+    count = np.maximum(1, np.round((until - came) / refresh_ns).astype(np.int64))
+    turn = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    times, levels = np.repeat(came, count) + turn * refresh_ns, np.repeat(level, count)
+    # Where nobody asked for longer than a gap, nothing is known to have come.
+    next_asked = t[np.minimum(np.searchsorted(t, times), len(t) - 1)]
+    heard = (turn == 0) | (next_asked - times <= silent_ns)
+    return times[heard], levels[heard]
+
+
+def sluggish(curve: Curve, lag_ns: int) -> Curve:
+    """The course of power behind a sensor that follows with a first-order lag.
+
+    Such a sensor shows r where r + lag × dr/dt is true, so that the energy of a window is the
+    integral of r and, beyond it, lag times what r rose by.
+    """
+    if curve.empty:
+        return curve
+    slope_w = (curve.end_w - curve.start_w) / (np.diff(curve.t_ns) / lag_ns)
+    slope_w = np.where(curve.seen, slope_w, 0.0)
+    return _curve(curve.t_ns, curve.start_w + slope_w, curve.end_w + slope_w, curve.seen)
 
 
 def counter(
@@ -160,12 +216,14 @@ def counter(
     wrap: float | None = None,
     ticking: bool = False,
     nominal_ns: int = 0,
+    spoiled: Sequence[tuple[int, int]] = (),
 ) -> Curve:
     """The course of a cumulative energy counter, J.
 
     `ticking` says that the driver advances it in steps that may be longer than the time between
     readings, as NVIDIA's does (about 100 ms): the knots are then the ticks that were observed. A
-    fall is a wrap if the counter is known to start again at `wrap`, and a reset otherwise.
+    fall is a wrap if the counter is known to start again at `wrap`, and a reset otherwise. Of the
+    stretches `spoiled` (ns) it knows nothing: it leapt there.
     """
     t, e = _ascending(t_ns, energy_j)
     if len(t) < 2:
@@ -178,6 +236,8 @@ def counter(
     if wrap is not None:
         delta = np.where(delta < 0, delta + wrap, delta)
     whole = delta >= 0
+    for start, end in spoiled:
+        whole &= (t[1:] <= start) | (t[:-1] >= end)
     power = np.where(whole, delta / (np.diff(t) / 1e9), 0.0)
     seen = whole & (np.diff(t) <= bridge_ns)
     return _steps(t, power, seen, whole)
@@ -192,7 +252,7 @@ def _ticks(t: Ints, e: Floats, bridge_ns: int) -> tuple[Ints, Floats]:
     """
     changed = np.diff(e) != 0
     news = np.flatnonzero(changed) + 1
-    if len(news) < 2 or changed.mean() > 0.75:
+    if len(news) < 2 or changed.mean() > ALL_NEW:
         return t, e
     before = t[news] - t[news - 1]
     return t[news] - np.where(before <= bridge_ns, before // 2, 0), e[news]
@@ -204,16 +264,10 @@ def _nothing() -> Curve:
     return Curve(np.zeros(0, dtype=np.int64), none, none, false, false, np.zeros(1))
 
 
-def scaled(curve: Curve, factor: float) -> Curve:
-    """The curve with all power and energy multiplied: a rating in W per busy CPU, a gain."""
-    return Curve(
-        curve.t_ns,
-        curve.start_w * factor,
-        curve.end_w * factor,
-        curve.seen,
-        curve.whole,
-        curve.at_j * factor,
-    )
+def scaled(curve: Curve, factor: float, *, offset_w: float = 0.0) -> Curve:
+    """The curve of (power - offset_w) × factor: a rating in W per busy CPU, a calibration."""
+    start_w, end_w = (curve.start_w - offset_w) * factor, (curve.end_w - offset_w) * factor
+    return curve if curve.empty else _curve(curve.t_ns, start_w, end_w, curve.seen, curve.whole)
 
 
 def _cumulative_j(curve: Curve, t_ns: Ints) -> Floats:

@@ -54,6 +54,34 @@ def container() -> str | None:
     return None
 
 
+def peculiarities(root: Path = Path("/")) -> tuple[str, ...]:
+    """What is special about a machine where its power is concerned, one sentence each.
+
+    `root` is where /proc and /etc are.
+    """
+    found = []
+    kernel = _read(root / "proc/version").lower()
+    if "microsoft" in kernel or "wsl" in kernel:
+        found.append(
+            "this is WSL2: energy counters were seen to run at several hundred W on idle cards"
+            " here, so trust no counter that nothing else confirms; CPU energy (RAPL) isn't there"
+        )
+    model = _read(root / "proc/device-tree/model").lower()
+    if (root / "etc/nv_tegra_release").exists() or "jetson" in model or "tegra" in model:
+        found.append(
+            "this is a Jetson: its driver lists a GPU and refuses every reading of power; the rails"
+            " (INA3221 sensors, `tegrastats`) are not read by vidmeter"
+        )
+    return tuple(found)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode(errors="replace").rstrip("\0")
+    except OSError:
+        return ""
+
+
 def _distribution() -> str | None:
     try:
         return platform.freedesktop_os_release().get("PRETTY_NAME")

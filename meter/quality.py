@@ -18,6 +18,21 @@ from typing import Any
 from vidmeter.meter.errors import BadCalibration
 from vidmeter.meter.sample import Quantity
 
+MS = 1_000_000
+_INSTANT = {
+    "9.0": (25, 100),
+    "8.9": (100, 100),
+    "8.6": (100, 100),
+    "8.0": (25, 100),
+    "7.5": (100, 100),
+    "7.0": (10, 20),
+    "6.1": (10, 20),
+    "6.0": (10, 20),
+}
+"""Window and refresh of instant power, ms, by compute capability: Yang, Adámek, Armour, arXiv
+2312.02741. Nothing is published of others (H200 counts as Hopper, and is not confirmed)."""
+_PUBLISHED_NEAR = 0.2
+
 
 class Verdict(StrEnum):
     """What a probe says of a series."""
@@ -152,3 +167,16 @@ def calibration_from_json(data: Mapping[str, Any]) -> Calibration:
             f" offset {found.offset_w} W, error {found.error}"
         )
     return found
+
+
+def published_window_ns(
+    capability: str | None, quantity: Quantity, refreshed_ns: int | None
+) -> int | None:
+    """The window of a reading on cards like this, if the refresh period found doesn't deny it."""
+    usual = _INSTANT.get(capability or "")
+    if usual is None or quantity not in (Quantity.POWER_INSTANT, Quantity.POWER_USAGE):
+        return None
+    window, refresh = usual[0] * MS, usual[1] * MS
+    if refreshed_ns is not None and abs(refreshed_ns - refresh) > _PUBLISHED_NEAR * refresh:
+        return None
+    return window

@@ -27,6 +27,7 @@ def load(path: Path | str, *, window: tuple[int, int] | None = None) -> Run:
     try:
         connection = _connect_to_read(path)
         try:
+            connection.execute("BEGIN")  # one look at a file that may be growing
             return _read(connection, path, window)
         finally:
             connection.close()
@@ -53,6 +54,7 @@ class Tail:
     def __init__(self, path: Path) -> None:
         self._db = _connect_to_read(path)
         self._last = 0
+        self._last_event = 0
         self._series: dict[int, Series] = {}
 
     def devices(self) -> list[Device]:
@@ -73,6 +75,17 @@ class Tail:
             (self._series[key], _from_little(Trace(array("q", t), array("d", value))))
             for _, key, t, value in rows
         ]
+
+    def new_events(self) -> list[Event]:
+        """Events that were added since the last call."""
+        rows = self._db.execute(
+            "SELECT id, kind, start_ns, end_ns, detail, device, count FROM event WHERE id > ?"
+            " ORDER BY id",
+            (self._last_event,),
+        ).fetchall()
+        if rows:
+            self._last_event = rows[-1][0]
+        return [Event(*row[1:]) for row in rows]
 
     def close(self) -> None:
         """Let go of the file."""
@@ -130,6 +143,9 @@ def _read(db: sqlite3.Connection, path: Path, window: tuple[int, int] | None) ->
         anchors=tuple(Anchor(*row) for row in db.execute("SELECT * FROM anchor")),
         environment=facts.get("environment", {}),
         workload=facts.get("workload"),
+        close_look=tuple(facts["close_look"]) if facts.get("close_look") else None,
+        idle=tuple((a, b) for a, b in facts.get("idle", ())),
+        stated=facts.get("stated"),
         path=path,
     )
 

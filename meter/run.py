@@ -78,6 +78,8 @@ class Run:
     `start_ns` and `end_ns` enclose the command, or the program's measuring, on CLOCK_MONOTONIC.
     `end_ns` is None while it runs, and stays None if the recorder was killed. `exit_code` follows
     the shell: 128 + n for death by signal n. `workload` holds the facts of a reference workload.
+    `close_look` is when cards that nothing was known of were polled fast: start, end and distance
+    of the looks, ns. `idle` are windows before and after the command in which it didn't run.
     """
 
     id: str
@@ -94,6 +96,9 @@ class Run:
     anchors: tuple[Anchor, ...] = ()
     environment: Mapping[str, Any] = field(default_factory=dict)
     workload: Mapping[str, Any] | None = None
+    close_look: tuple[int, int, int] | None = None
+    idle: tuple[tuple[int, int], ...] = ()
+    stated: Mapping[str, Any] | None = None
     path: Path | None = None
 
     def save(self, path: Path | str, *, force: bool = False) -> None:

@@ -27,6 +27,28 @@ class Quantity(StrEnum):
     POWER_LIMIT = "power_limit_w"
     CLOCK_REASONS = "clocks_event_reasons"
     """NVML's bit mask of what holds the clocks down."""
+    SW_POWER_CAP = "sw_power_cap_s"
+    """Cumulative time in which the driver held the clocks down to keep the power limit, s."""
+    SYNC_BOOST = "sync_boost_s"
+    """The same for the sake of GPUs that are kept at one clock, s."""
+    SW_THERMAL = "sw_thermal_s"
+    """The same to keep a temperature limit, s."""
+    HW_THERMAL = "hw_thermal_s"
+    """Cumulative time in which the hardware held the clocks down for heat, s."""
+    POWER_BRAKE = "power_brake_s"
+    """The same because the power supply asked for it, s."""
+    PROCESSES = "processes"
+    """How many processes have a context on the device."""
+    OWN_SM = "sm_own_pct"
+    """Time in which the run's own processes kept the multiprocessors busy, %."""
+    FOREIGN_SM = "sm_foreign_pct"
+    """The same of all other processes, %."""
+    STAMP_AGE = "stamp_age_s"
+    """Age of the driver's newest stamp when it came, by the wall clock, s."""
+
+
+ENERGY_SOURCES = frozenset(q for q in Quantity if q.endswith(("_w", "_j"))) - {Quantity.POWER_LIMIT}
+"""What tells of energy."""
 
 
 class Series(NamedTuple):

@@ -4,13 +4,17 @@ What goes wrong is data: late ticks, failed reads and clock steps are events of 
 """
 
 import time
-from dataclasses import replace
+from collections.abc import Iterable
 
-from vidmeter.meter.clock import Anchor, anchor, monotonic_ns
+from vidmeter.meter.clock import Anchor, anchor, monotonic_ns, slept_ns
+from vidmeter.meter.closelook import LOOK_PERIOD_NS, CloseLook
+from vidmeter.meter.eventlog import EventLog
+from vidmeter.meter.guard import Guard
 from vidmeter.meter.marks import MarkReader
+from vidmeter.meter.others import Others
 from vidmeter.meter.run import Event
-from vidmeter.meter.sample import Quantity, Series
-from vidmeter.meter.sensors.base import Fault, Sensor
+from vidmeter.meter.sample import ENERGY_SOURCES, Quantity, Series
+from vidmeter.meter.sensors.base import Fault, Look, Sensor
 from vidmeter.meter.store import RunWriter
 
 COMMIT_NS = 400_000_000
@@ -18,52 +22,65 @@ COMMIT_NS = 400_000_000
 ANCHOR_NS = 1_000_000_000
 STEP_NS = 5_000_000
 """A change between wall clock and monotonic clock beyond this is an event."""
+SLEPT_NS = 20_000_000
+"""More than this between two readings of the clocks is sleep, and no pause between them."""
 SETTLE_NS = 250_000_000
 """How long is waited for readings from after the end of a window."""
 STOPPED_NS = 2_000_000_000
 """A series that is older than this has stopped."""
-ENERGY_SOURCES = frozenset(q for q in Quantity if q.endswith(("_w", "_j"))) - {Quantity.POWER_LIMIT}
-SAME_EVENT_NS = 2_000_000_000
-"""Faults of one sort closer than this are one event with a count."""
-
-
-class EventLog:
-    """Turns the same trouble, tick after tick, into one event with a span and a count."""
-
-    def __init__(self, writer: RunWriter) -> None:
-        self._writer = writer
-        self._open: dict[tuple[str, str | None, str], tuple[int, Event]] = {}
-
-    def add(self, kind: str, t_ns: int, detail: str, *, device: str | None = None) -> None:
-        """Note that something happened at `t_ns`."""
-        slot = (kind, device, "" if kind == "late" else detail)
-        key, event = self._open.get(slot, (0, None))
-        if event is None or t_ns - event.end_ns > SAME_EVENT_NS:
-            event = Event(kind, t_ns, t_ns, detail, device)
-            key = self._writer.add_event(event)
-        else:
-            event = replace(event, end_ns=t_ns, detail=detail, count=event.count + 1)
-            self._writer.put_event(key, event)
-        self._open[slot] = (key, event)
+PERIOD_NS = 50_000_000
+"""Between readings, unless the user says otherwise or a card needs to be asked more often."""
+EDGE_NS = 400_000_000
+"""After a window was opened, readings are taken as fast, so that its edge is sharp."""
+GUARD_NS = 5_000_000_000
 
 
 class Sampler:
-    """Samples `sensors` into `writer`. All time is CLOCK_MONOTONIC in ns."""
+    """Samples `sensors` into `writer`. All time is CLOCK_MONOTONIC in ns.
+
+    `others` tells the run's own processes from those that are on its devices as well.
+    """
 
     def __init__(
-        self, sensors: list[Sensor], writer: RunWriter, marks: MarkReader, *, period_ns: int
+        self,
+        sensors: list[Sensor],
+        writer: RunWriter,
+        marks: MarkReader,
+        *,
+        period_ns: int | None = None,
+        guard: Guard | None = None,
+        others: Others | None = None,
     ) -> None:
+        """Without `period_ns` the cards decide: 20 Hz, or faster where their readings are."""
         self.sensors = sensors
         self.writer = writer
-        self.period_ns = period_ns
+        self.period_ns = period_ns or PERIOD_NS
+        self._paced = period_ns is None
         self.events = EventLog(writer)
         self._marks = marks
         self._deadline_ns = monotonic_ns()
         self._next_commit_ns = self._deadline_ns + COMMIT_NS
         self._next_anchor_ns = self._deadline_ns
         self._last_anchor: Anchor | None = None
+        self._slept_ns = 0
+        self._others = others or Others()
         self._newest_ns: dict[Series, int] = {}
+        self._counts: dict[Series, float] = {}
         self._gpus = {d.uuid for s in sensors for d in s.devices if d.kind == "gpu"}
+        self._look: CloseLook | None = None
+        self._guard = guard
+        self._next_guard_ns = self._deadline_ns + GUARD_NS
+        self._edge_until_ns = 0
+
+    def look_closely(self, uuids: set[str]) -> None:
+        """Poll fast for a while from the next tick on: nothing is known of these cards yet."""
+        self._look = CloseLook(uuids)
+
+    def poll_for(self, refreshes_ns: Iterable[int]) -> None:
+        """Ask at least twice as often as the fastest of these readings is renewed."""
+        fastest = min(refreshes_ns, default=2 * self.period_ns)
+        self.period_ns = max(LOOK_PERIOD_NS, min(self.period_ns, fastest // 2))
+        self.writer.put(period_ns=self.period_ns)
 
     def wait_s(self) -> float:
         """Seconds until the next tick is due, 0 if it is."""
@@ -73,17 +90,31 @@ class Sampler:
         """Begin a new stretch of sampling: the pause before it is not lateness."""
         self._deadline_ns = monotonic_ns()
 
+    def edge(self) -> None:
+        """A window begins about now: look closely for a moment, if the pace is ours to choose."""
+        if self._paced and self._gpus:
+            self._edge_until_ns = monotonic_ns() + EDGE_NS
+            self._deadline_ns = min(self._deadline_ns, monotonic_ns())
+
     def tick(self) -> None:
         """One look at all sensors, and the upkeep that is due."""
         now = monotonic_ns()
         late_ns = now - self._deadline_ns
-        if late_ns > self.period_ns // 2:
+        if late_ns > max(self.period_ns, PERIOD_NS) // 2:
             self.events.add("late", now, f"a tick came {late_ns / 1e6:.0f} ms late")
+        close = self._look is not None or now < self._edge_until_ns
+        period_ns = min(LOOK_PERIOD_NS, self.period_ns) if close else self.period_ns
         # Deadlines are absolute. Those that went by are left out, not made up for in a burst.
-        self._deadline_ns += self.period_ns * (1 + max(0, late_ns) // self.period_ns)
+        self._deadline_ns += period_ns * (1 + max(0, late_ns) // period_ns)
         self.read(now)
+        if self._look and self._look.over(now):
+            self._looked(self._look, now)
         if now >= self._next_anchor_ns:
             self._anchor(now)
+        if self._guard and now >= self._next_guard_ns:
+            self._next_guard_ns = now + GUARD_NS
+            for doubt in self._guard.doubts():
+                self.events.add(doubt.kind, now, doubt.detail, device=doubt.device)
         if now >= self._next_commit_ns:
             self.commit()
             self._next_commit_ns = now + COMMIT_NS
@@ -92,16 +123,26 @@ class Sampler:
         """Take what the sensors have; `catch_up` as for `Sensor.read`."""
         for sensor in self.sensors:
             try:
-                samples, faults = sensor.read(now, catch_up=catch_up)
+                reading = sensor.read(now, catch_up=catch_up)
             except Exception as error:  # noqa: BLE001 - the run never ends because of the meter
                 detail = f"{type(sensor).__name__} failed: {error!r}"
                 self.events.add("sensor_failed", now, detail)
                 continue
-            self.writer.add_samples(samples)
-            for series, t_ns, _ in samples:
-                self._newest_ns[series] = t_ns
-            for fault in faults:
+            self.writer.add_samples(reading.samples)
+            for series, t_ns, value in reading.samples:
+                # Of a counter, what counts is that it advanced: only then is a tick placed.
+                if series.quantity is not Quantity.ENERGY or value != self._counts.get(series):
+                    self._newest_ns[series] = t_ns
+                if series.quantity is Quantity.ENERGY:
+                    self._counts[series] = value
+            if self._look:
+                self._look.add(reading.samples)
+            if self._guard:
+                self._guard.add(reading.samples)
+            for fault in reading.faults:
                 self._note(fault, now)
+            for look in reading.looks:
+                self._see(look)
 
     def settle(self, after_ns: int) -> None:
         """Read on until each source of energy has a reading from after an instant.
@@ -112,13 +153,15 @@ class Sampler:
         until = monotonic_ns() + SETTLE_NS + max(lags_ns, default=0)
         self.read(monotonic_ns(), catch_up=True)
         while self._behind(after_ns) and monotonic_ns() < until:
-            time.sleep(0.01)
+            time.sleep(LOOK_PERIOD_NS / 1e9)
             self.read(monotonic_ns(), catch_up=True)
         self._deadline_ns = max(self._deadline_ns, monotonic_ns())
 
     def commit(self) -> None:
         """Bring samples, marks and events to the file."""
         phases, work = self._marks.read()
+        if self._guard:
+            self._guard.mark(phases)
         for phase in phases:
             self.writer.put_phase(phase)
         for done in work:
@@ -161,19 +204,46 @@ class Sampler:
                     return True
         return False
 
+    def _looked(self, look: CloseLook, now: int) -> None:
+        """The close look is over: from now on as fast as the cards need it."""
+        self._look = None
+        self.writer.put(close_look=[look.start_ns, now, look.polled_ns(now)])
+        self.poll_for(look.refreshes_ns(now))
+
     def _anchor(self, now: int) -> None:
-        pair = anchor()
+        pair, slept = anchor(), slept_ns()
         if self._last_anchor is not None:
-            step = (pair.real_ns - pair.monotonic_ns) - (
-                self._last_anchor.real_ns - self._last_anchor.monotonic_ns
-            )
-            if abs(step) > STEP_NS:
-                self.events.add(
-                    "clock_step", now, f"the wall clock was moved by {step / 1e6:+.1f} ms"
-                )
-        self._last_anchor = pair
+            for kind, detail in clock_events(self._last_anchor, pair, slept - self._slept_ns):
+                self.events.add(kind, now, detail, since_ns=self._last_anchor.monotonic_ns)
+        self._last_anchor, self._slept_ns = pair, slept
         self.writer.add_anchor(pair)
         self._next_anchor_ns = now + ANCHOR_NS
 
     def _note(self, fault: Fault, now: int) -> None:
-        self.events.add(fault.kind, now, fault.detail, device=fault.device)
+        self.events.add(fault.kind, now, fault.detail, device=fault.device, since_ns=fault.since_ns)
+
+    def _see(self, look: Look) -> None:
+        seen = self._others.see(look)
+        self.writer.add_samples(seen.samples)
+        for slot, event in seen.events.items():
+            self.events.keep(slot, event)
+
+
+def clock_events(before: Anchor, after: Anchor, slept_ns: int) -> list[tuple[str, str]]:
+    """What happened to the clocks between two looks at them, as kind and detail.
+
+    While the machine sleeps, CLOCK_MONOTONIC stands still and the wall clock goes on: that is no
+    step of it. Clocks that are slewed drift by 0.5 ms a second at most (adjtimex(2)).
+    """
+    events = []
+    step = (after.real_ns - after.monotonic_ns) - (before.real_ns - before.monotonic_ns)
+    if slept_ns > SLEPT_NS:
+        detail = f"the machine slept for {slept_ns / 1e9:.1f} s; nothing of that was measured"
+        events.append(("suspend", detail))
+        step -= slept_ns
+    if (
+        abs(step)
+        > STEP_NS + max(0, after.monotonic_ns - before.monotonic_ns - 2 * ANCHOR_NS) / 2000
+    ):
+        events.append(("clock_step", f"the wall clock was moved by {step / 1e6:+.1f} ms"))
+    return events

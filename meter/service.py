@@ -11,18 +11,25 @@ import selectors
 import signal
 import sys
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import vidmeter
+from vidmeter.meter.cards import Known, check_card, read_calibration, recall, with_known
 from vidmeter.meter.clock import anchor, monotonic_ns
+from vidmeter.meter.device import Device
 from vidmeter.meter.environment import environment
 from vidmeter.meter.errors import VidmeterError
+from vidmeter.meter.guard import Guard
 from vidmeter.meter.marks import MarkReader
 from vidmeter.meter.order import Order
+from vidmeter.meter.others import Others
+from vidmeter.meter.quality import Verdict
 from vidmeter.meter.run import Event
 from vidmeter.meter.runfile import marks_folder, remove, remove_marks, start_ticks
-from vidmeter.meter.sampler import Sampler
+from vidmeter.meter.sample import Quantity
+from vidmeter.meter.sampler import PERIOD_NS, Sampler
 from vidmeter.meter.sensors import Opened, Selection, open_sensors
 from vidmeter.meter.store import RunWriter
 
@@ -81,6 +88,7 @@ class Service:
         if self._open_windows == 0 and opened > 0:
             self._sampler.restart()
             self._sampler.tick()
+        self._sampler.edge()
         self._open_windows += opened
         self._sample_until_ns = monotonic_ns() + LINGER_NS
 
@@ -145,7 +153,7 @@ def begin(order: Order, opened: Opened) -> Sampler:
         "start_ns": now,
         "end_ns": None,
         "exit_code": None,
-        "period_ns": round(order.period_s * 1e9),
+        "period_ns": round(order.period_s * 1e9) if order.period_s else PERIOD_NS,
         "started_real_ns": anchor().real_ns,
         "recorder_pid": os.getpid(),
         "recorder_start": start_ticks(os.getpid()),
@@ -153,18 +161,65 @@ def begin(order: Order, opened: Opened) -> Sampler:
     writer = RunWriter.create(path, facts, force=order.force)
     marks_folder(path).mkdir(exist_ok=True)
     marks = MarkReader(marks_folder(path))
+    known = {d.uuid: _recall(d, order) for s in opened.sensors for d in s.devices}
     for sensor in opened.sensors:
         for device in sensor.devices:
-            writer.add_device(device)
-    sampler = Sampler(opened.sensors, writer, marks, period_ns=facts["period_ns"])
+            writer.add_device(with_known(device, known[device.uuid]))
+    devices = [d for sensor in opened.sensors for d in sensor.devices]
+    sampler = Sampler(
+        opened.sensors,
+        writer,
+        marks,
+        period_ns=facts["period_ns"] if order.period_s else None,
+        guard=Guard(devices, {uuid: k.quality for uuid, k in known.items()}),
+        others=Others(order.marker, roots=(os.getppid(),) if order.session else ()),
+    )
+    if order.period_s is None:
+        _set_pace(sampler, devices, known)
     for absent in opened.absent:
         what = _MISSED.get(absent.sensor, f"{absent.sensor} is not used")
         writer.add_event(Event("absent", now, now, f"{what}: {absent.reason}"))
-    for note in opened.notes:
+    for note in (*opened.notes, *(doubt for k in known.values() for doubt in k.doubts)):
         writer.add_event(Event("note", now, now, note))
+    sampler.edge()
     sampler.tick()
     sampler.commit()
     return sampler
+
+
+def _check_calibration(order: Order, opened: Opened) -> None:
+    """Raise `BadCalibration` if the user named a calibration of a card that isn't metered here."""
+    if order.calibration is not None:
+        path = Path(order.calibration)
+        calibration = read_calibration(path)
+        uuids = [d.uuid for s in opened.sensors for d in s.devices if d.kind == "gpu"]
+        if calibration.uuid not in uuids:
+            check_card(calibration, " or ".join(uuids) or "any device here", path)
+
+
+def _recall(device: Device, order: Order) -> Known:
+    """What is known of a card, its calibration from the file that the user named, if any."""
+    if device.sensor != "nvml":
+        return Known()
+    known = recall(device)
+    if order.calibration is None:
+        return known
+    calibration = read_calibration(Path(order.calibration))
+    return replace(known, calibration=calibration if calibration.uuid == device.uuid else None)
+
+
+def _set_pace(sampler: Sampler, devices: list[Device], known: dict[str, Known]) -> None:
+    """Poll as fast as the cards need it; look closely at those that nothing is known of."""
+    unknown = {d.uuid for d in devices if d.sensor == "nvml" and known[d.uuid].quality is None}
+    if unknown:
+        sampler.look_closely(unknown)
+        return
+    refreshes_ns = []
+    for quality in (k.quality for k in known.values() if k.quality):
+        ring = quality.of(Quantity.POWER_RING)
+        if ring is None or ring.verdict is not Verdict.WORKS:
+            refreshes_ns += [s.refresh_ns for s in quality.series if s.refresh_ns]
+    sampler.poll_for(refreshes_ns)
 
 
 def main(order_json: str) -> None:
@@ -179,6 +234,7 @@ def main(order_json: str) -> None:
     environ = dict(os.environ)
     try:
         opened = open_sensors(Selection(order.sensors, order.gpus, order.cpu_watts), environ)
+        _check_calibration(order, opened)
         sampler = begin(order, opened)
     except VidmeterError as error:
         say(error=str(error), kind=type(error).__name__)

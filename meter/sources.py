@@ -1,16 +1,21 @@
 """Which series of a device give its energy, in order of preference, and how far off each may be.
 
 The order follows how much of the truth a source sees: the driver's ring (every reading that the
-card takes), the instant field, the energy counter, and last the readings that average over 1 s.
+card takes), the instant field, the energy counter, and last the readings that average over 1 s. A
+source whose sensor looks only part of the time, or too coarsely for the window asked for, is
+passed over for one that is sharper (`summarize`); one that can't be true is set aside (`trust`).
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
 from vidmeter.meter import energy
+from vidmeter.meter.cards import known_of
 from vidmeter.meter.device import Device, Kind, Provenance
-from vidmeter.meter.energy import Curve
+from vidmeter.meter.energy import Curve, Floats, Ints
+from vidmeter.meter.probing import probe
+from vidmeter.meter.quality import Calibration, SeriesQuality
 from vidmeter.meter.run import Run, Trace
 from vidmeter.meter.sample import Quantity, Series
 
@@ -41,61 +46,65 @@ NAMES = {
 }
 
 
-class Source(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Source:
     """One way to a device's energy.
 
-    The true energy lies between `low` and `high` times the curve's, as far as the sensor goes;
-    `spacing_s` is the usual distance of its readings, which limits how sharply a window's edges
-    can be placed.
+    The true energy lies between `low` and `high` times the curve's, as far as the sensor's gain
+    goes. `reading_ns` are the instants of its readings as the sensor renewed them, `blur_s` is how
+    long a reading speaks of (what happens within is not seen), `place_s` how far off in time a
+    reading may be. `seen_share` is the share of the time that the sensor looks; None if unknown.
+    `raw` is the curve without calibration.
     """
 
     quantity: Quantity
-    name: str
     curve: Curve
+    raw: Curve
+    reading_ns: Ints
     low: float
     high: float
-    spacing_s: float
+    blur_s: float
+    place_s: float
+    seen_share: float | None
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        return NAMES[self.quantity]
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is a cumulative counter, and not an integral of power."""
+        return self.quantity in (Quantity.ENERGY, Quantity.CPU_BUSY)
+
+    @property
+    def part_time(self) -> bool:
+        """Whether its sensor is known to look only part of the time."""
+        return self.seen_share is not None and self.seen_share < 0.95
+
+    @property
+    def full_time(self) -> bool:
+        """Whether its sensor is known to miss nothing; counters are not known to."""
+        return self.seen_share is not None and not self.part_time
 
 
 def sources_of(run: Run, device: Device) -> list[Source]:
     """A device's sources with at least two readings, the preferred one first."""
+    quality = probe(run, device)
+    calibration = known_of(device).calibration
     found = []
     for quantity in ORDER:
         for series, trace in run.traces.items():
             if series.device == device.uuid and series.quantity is quantity:
-                found.append(_source(run, device, series, trace))
+                found.append(_source(run, device, series, trace, quality.of(quantity), calibration))
     return [source for source in found if not source.curve.empty]
 
 
-def _source(run: Run, device: Device, series: Series, trace: Trace) -> Source:
-    curve = _curve(run, device, series, trace)
-    low, high = _bounds(device)
-    spacing_s = energy.usual_spacing_ns(curve.t_ns) / 1e9
-    return Source(series.quantity, NAMES[series.quantity], curve, low, high, spacing_s)
+def bounds(device: Device, calibration: Calibration | None = None) -> tuple[float, float]:
+    """Between which factors of a reading the truth lies, as far as the sensor's gain goes (95 %).
 
-
-def _curve(run: Run, device: Device, series: Series, trace: Trace) -> Curve:
-    if series.quantity is Quantity.CPU_BUSY:
-        busy = energy.counter(trace.t_ns, trace.value, nominal_ns=run.period_ns)
-        return energy.scaled(busy, float(device.facts["watts_per_busy_cpu"]))
-    if series.quantity is Quantity.ENERGY:
-        return energy.counter(
-            trace.t_ns,
-            trace.value,
-            wrap=series.wrap,
-            # RAPL is renewed every millisecond; a GPU's counter advances in ticks of about 100.
-            ticking=device.kind is Kind.GPU,
-            nominal_ns=run.period_ns,
-        )
-    # A card under power never draws nothing: a reading of 0 W is a failed one.
-    power_w = np.asarray(trace.value)
-    t_ns, power_w = np.asarray(trace.t_ns)[power_w > 0], power_w[power_w > 0]
-    if series.window_ns:
-        return energy.boxes(t_ns, power_w, series.window_ns, nominal_ns=run.period_ns)
-    return energy.points(t_ns, power_w, nominal_ns=run.period_ns)
-
-
-def _bounds(device: Device) -> tuple[float, float]:
+    Of a modelled device, the range of its rating. A simulated one is what its script says.
+    """
     if device.provenance is Provenance.SIMULATED:
         return 1.0, 1.0
     if device.provenance is Provenance.MODELLED:
@@ -104,5 +113,108 @@ def _bounds(device: Device) -> tuple[float, float]:
             float(device.facts["watts_per_busy_cpu_low"]) / middle,
             float(device.facts["watts_per_busy_cpu_high"]) / middle,
         )
+    if calibration is not None:
+        return 1 - calibration.error, 1 + calibration.error
     error = {Kind.GPU: GPU_ERROR, Kind.CPU: PACKAGE_ERROR, Kind.DRAM: DRAM_ERROR}[device.kind]
     return 1 - error, 1 + error
+
+
+def _source(
+    run: Run,
+    device: Device,
+    series: Series,
+    trace: Trace,
+    quality: SeriesQuality | None,
+    calibration: Calibration | None,
+) -> Source:
+    low, high = bounds(device, calibration)
+    if series.quantity is Quantity.CPU_BUSY:
+        busy = energy.counter(trace.t_ns, trace.value, nominal_ns=run.period_ns)
+        raw = energy.scaled(busy, float(device.facts["watts_per_busy_cpu"]))
+        blur_ns, place_ns, share = energy.usual_spacing_ns(raw.t_ns), 0, 1.0
+    elif series.quantity is Quantity.ENERGY:
+        # RAPL is renewed every millisecond; a GPU's counter advances in ticks of about 100.
+        ticking = device.kind is Kind.GPU
+        raw = energy.counter(
+            trace.t_ns,
+            trace.value,
+            wrap=series.wrap,
+            ticking=ticking,
+            nominal_ns=run.period_ns,
+            spoiled=_leaps(run, device),
+        )
+        blur_ns = energy.usual_spacing_ns(raw.t_ns)
+        place_ns, share = _tick_place_ns(trace, blur_ns) if ticking else 1_000_000, None
+    else:
+        raw, blur_ns, place_ns = _power(run, device, series, trace, quality)
+        share = 1.0 if series.quantity is Quantity.POWER_RING else None
+        if quality is not None and share is None:
+            share = quality.seen_share
+    curve = raw
+    if calibration is not None and device.provenance is Provenance.MEASURED:
+        curve = energy.scaled(raw, 1 / calibration.gain, offset_w=calibration.offset_w)
+    return Source(
+        quantity=series.quantity,
+        curve=curve,
+        raw=raw,
+        reading_ns=raw.t_ns[1:-1],
+        low=low,
+        high=high,
+        blur_s=blur_ns / 1e9,
+        place_s=place_ns / 1e9,
+        seen_share=share,
+    )
+
+
+def _leaps(run: Run, device: Device) -> list[tuple[int, int]]:
+    """When the counter leapt by more than the card can have drawn, ns."""
+    return [
+        (e.start_ns, e.end_ns)
+        for e in run.events
+        if e.kind == "counter_jump" and e.device == device.uuid
+    ]
+
+
+def _power(
+    run: Run, device: Device, series: Series, trace: Trace, quality: SeriesQuality | None
+) -> tuple[Curve, int, int]:
+    """The integral of a series of power; how long a reading speaks of, and how far off it may be.
+
+    A card under power never draws nothing: a reading of 0 W is a failed one, and left out.
+    """
+    power_w: Floats = np.asarray(trace.value)
+    t_ns: Ints = np.asarray(trace.t_ns)[power_w > 0]
+    power_w = power_w[power_w > 0]
+    refresh_ns = quality.refresh_ns if quality else None
+    place_ns = 2_000_000
+    if refresh_ns and series.quantity is not Quantity.POWER_RING:
+        asked_ns = energy.usual_spacing_ns(t_ns)
+        if asked_ns <= energy.ALL_NEW * refresh_ns:  # seen by asking, not stamped
+            place_ns = max(place_ns, min(asked_ns, run.period_ns) // 2)
+        t_ns, power_w = energy.renewed(t_ns, power_w, refresh_ns)
+    delay_ns = quality.delay_ns if quality else None
+    if delay_ns:
+        t_ns = t_ns - delay_ns
+    every_ns = refresh_ns or energy.usual_spacing_ns(t_ns)
+    lag_ns = quality.lag_ns if quality else None
+    if lag_ns:
+        curve = energy.points(t_ns, power_w, nominal_ns=run.period_ns)
+        return energy.sluggish(curve, lag_ns), every_ns, place_ns
+    window_ns = quality.window_ns if quality else None
+    if series.quantity is Quantity.POWER_RING:
+        window_ns = window_ns or every_ns
+    if not window_ns:
+        # A reading may speak of any time up to the one before it.
+        curve = energy.points(t_ns, power_w, nominal_ns=run.period_ns)
+        return curve, every_ns, max(place_ns, every_ns // 2)
+    curve = energy.boxes(t_ns, power_w, window_ns, refresh_ns=refresh_ns, nominal_ns=run.period_ns)
+    return curve, max(window_ns, every_ns), place_ns
+
+
+def _tick_place_ns(trace: Trace, tick_ns: int) -> int:
+    """How far off in time the ticks of a counter may be: half of the time between two looks.
+
+    A counter whose readings come as rarely as its ticks is stamped by the driver.
+    """
+    asked_ns = energy.usual_spacing_ns(np.asarray(trace.t_ns))
+    return asked_ns // 2 if asked_ns < energy.ALL_NEW * tick_ns else 1_000_000

@@ -213,6 +213,9 @@ def save(run: Run, path: Path, *, force: bool = False) -> None:
         "started_real_ns": run.anchors[0].to_real(run.start_ns) if run.anchors else None,
         "environment": dict(run.environment),
         "workload": run.workload,
+        "close_look": run.close_look,
+        "idle": run.idle,
+        "stated": run.stated,
     }
     writer = RunWriter.create(path, facts, force=force)
     for device in run.devices:

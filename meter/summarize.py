@@ -1,38 +1,37 @@
 """From a run to its numbers: a pure function, which can be done again at any time.
 
-Each device gets its energy from the best source it has, with a second opinion where there is one.
-A number that rests on too little is None. Energies of different provenance are never added up: the
-total is that of the measured devices, or, where none is measured, of the simulated or modelled.
+Each device gets its energy from the sharpest source it has, with a second opinion where there is
+one. A number that rests on too little is None. Energies of different provenance are never added
+up: the total is that of the measured devices, or, where none is measured, of the simulated or
+modelled.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 
-from vidmeter.meter import energy
-from vidmeter.meter.cautions import device_cautions, run_cautions
-from vidmeter.meter.device import Device, Provenance
+from vidmeter.meter.cautions import device_cautions, idle_cautions, run_cautions
+from vidmeter.meter.conditions import condition_cautions, conditions
+from vidmeter.meter.device import Kind, Provenance
+from vidmeter.meter.deviceenergy import RESOLVED, Meter, device_energy, meter_of
+from vidmeter.meter.idle import idle_of, net_of
 from vidmeter.meter.run import Run, Work
-from vidmeter.meter.sources import Source, sources_of
 from vidmeter.meter.summary import DeviceEnergy, PhaseSummary, Spans, Summary, Total
+from vidmeter.meter.uncertainty import quadrature, ratio_half_width
 from vidmeter.meter.windows import PathGroup, by_path, merged, paths, spans_of
 from vidmeter.meter.work import per_unit, work_cautions, work_done
 
-LEAST_COVERAGE = 0.95
-"""Below this share of a window with readings, its energy is not stated."""
-GOOD_COVERAGE = 0.99
-"""A source that covers this much isn't passed over for a lesser one that covers more."""
-LEAST_SPACINGS = 2.0
-"""A window shorter than this many spacings of a source's readings is below its resolution."""
+Meters = Mapping[str, Meter]
 
-Sources = Mapping[str, list[Source]]
+_BOUNDARY = {Kind.GPU: "GPU boards", Kind.CPU: "CPU packages", Kind.DRAM: "DRAM"}
 
 
 def summarize(run: Run) -> Summary:
     """Everything that vidmeter says of a run."""
     start_ns, end_ns = run.start_ns, _end_of(run)
-    sources = {device.uuid: sources_of(run, device) for device in run.devices}
-    devices = _devices(run.devices, sources, ((start_ns, end_ns),))
+    meters = {device.uuid: meter_of(run, device) for device in run.devices}
+    devices = tuple(device_energy(meter, ((start_ns, end_ns),)) for meter in meters.values())
     total = total_of(devices)
+    named = {d.device.uuid: d.source for d in devices}
     where = paths(run.phases)
     phases = []
     for group in by_path(run.phases):
@@ -41,9 +40,12 @@ def summarize(run: Run) -> Summary:
             inside = [
                 w for w in run.work if w.phase in where and _below(where[w.phase], group.path)
             ]
-            phases.append(_phase(run, group, spans, sources, total, inside))
+            phases.append(_phase(group, spans, meters, named, total, inside))
     top = merged(span for p in phases if len(p.path) == 1 for span in p.windows)
     done = work_done(run.work)
+    around = {d.uuid: conditions(run, d, ((start_ns, end_ns),)) for d in run.devices}
+    idle = idle_of(run, meters)
+    net = net_of(total, idle, (end_ns - start_ns) / 1e9)
     return Summary(
         run_id=run.id,
         command=run.command,
@@ -53,142 +55,129 @@ def summarize(run: Run) -> Summary:
         devices=devices,
         total=total,
         phases=tuple(phases),
-        unattributed_j=_unattributed(run.devices, sources, total, top) if phases else None,
+        unattributed_j=_unattributed(meters, named, total, top) if phases else None,
         work=done,
         per_unit=per_unit(total, done),
         cautions=(
             *run_cautions(run, end_ns),
             *device_cautions(devices),
+            *(c for d in run.devices for c in condition_cautions(d, around[d.uuid])),
             *work_cautions(run.work),
+            *idle_cautions(net),
         ),
         exit_code=run.exit_code,
         environment=run.environment,
         workload=run.workload,
+        idle=idle,
+        net=net,
+        conditions=around,
     )
 
 
 def total_of(devices: Sequence[DeviceEnergy]) -> Total:
     """The sum over the devices of the most trusted provenance that is there.
 
-    Their intervals are added end to end: what makes two sensors of a kind wrong is often the same.
+    What makes the gains of two sensors wrong is often the same, so these errors are added end to
+    end; what their readings leave open is independent, and combined in quadrature.
     """
     for provenance in (Provenance.MEASURED, Provenance.SIMULATED, Provenance.MODELLED):
         parts = [d for d in devices if d.device.provenance is provenance]
         if parts:
-            return Total(
-                energy_j=_sum([d.energy_j for d in parts]),
-                low_j=_sum([d.low_j for d in parts]),
-                high_j=_sum([d.high_j for d in parts]),
-                covered_j=_sum([d.covered_j for d in parts]),
-                coverage=min(d.coverage for d in parts),
-                source=" + ".join(sorted({d.source for d in parts if d.source})) or None,
-                provenance=provenance,
-                devices=tuple(d.device.uuid for d in parts),
-            )
+            return _sum_of(parts, provenance)
     return Total(None, None, None, None, 0.0, None, None, ())
 
 
-def _devices(devices: Sequence[Device], sources: Sources, spans: Spans) -> tuple[DeviceEnergy, ...]:
-    return tuple(_energy(device, sources[device.uuid], spans) for device in devices)
-
-
-def _energy(device: Device, sources: Sequence[Source], spans: Spans) -> DeviceEnergy:
-    """A device's energy over spans that don't overlap, from its best source there."""
-    length_s = sum(end - start for start, end in spans) / 1e9
-    read = [(source, _over(source, spans)) for source in sources]
-    read = [(s, w) for s, w in read if w.coverage > 0 and length_s >= LEAST_SPACINGS * s.spacing_s]
-    if not read:
-        return DeviceEnergy(device, None, None, None, None, 0.0, None, None, None)
-    good = [pair for pair in read if pair[1].coverage >= GOOD_COVERAGE]
-    first, got = good[0] if good else max(read, key=lambda pair: pair[1].coverage)
-    peaks = [energy.peak_w(first.curve, a, b) for a, b in spans]
-    stated = got.coverage >= LEAST_COVERAGE
-    edge_j = _edge_error_j(first, got, len(spans))
-    unseen_j = got.covered_j * (1 / got.coverage - 1)  # at the power of what was seen
-    low_j = got.covered_j - math.hypot(got.covered_j * (1 - first.low), edge_j)
-    high_j = got.covered_j + math.hypot(got.covered_j * (first.high - 1), edge_j) + unseen_j
-    others = [pair for pair in good if pair[0] is not first]
-    second, second_got = others[0] if others and stated else (None, None)
-    return DeviceEnergy(
-        device=device,
-        energy_j=got.covered_j if stated else None,
-        low_j=max(0.0, low_j) if stated else None,
-        high_j=high_j if stated else None,
-        covered_j=got.covered_j,
-        coverage=got.coverage,
-        source=first.name,
-        mean_w=got.covered_j / (length_s * got.coverage) if length_s else None,
-        peak_w=max((p for p in peaks if p is not None), default=None),
-        second_source=second.name if second else None,
-        second_j=second_got.covered_j if second_got else None,
-        disagreement=(
-            second_got.covered_j / got.covered_j - 1 if second_got and got.covered_j else None
-        ),
+def _sum_of(parts: Sequence[DeviceEnergy], provenance: Provenance) -> Total:
+    energy_j = _sum([d.energy_j for d in parts])
+    gain_low_j = _sum([_gain_j(d, d.gain_low) for d in parts])
+    gain_high_j = _sum([_gain_j(d, d.gain_high) for d in parts])
+    low = _quadrature([d.sampling_low_j for d in parts])
+    high = _quadrature([d.sampling_high_j for d in parts])
+    return Total(
+        energy_j=energy_j,
+        low_j=_combined(parts, "low_j", energy_j),
+        high_j=_combined(parts, "high_j", energy_j),
+        covered_j=_sum([d.covered_j for d in parts]),
+        coverage=min(d.coverage for d in parts),
+        source=" + ".join(sorted({d.source for d in parts if d.source})) or None,
+        provenance=provenance,
+        devices=tuple(d.device.uuid for d in parts),
+        sampling_low_j=low,
+        sampling_high_j=high,
+        gain_low_j=gain_low_j,
+        gain_high_j=gain_high_j,
+        readings=sum(d.readings for d in parts),
+        boundary=", ".join(_BOUNDARY[k] for k in Kind if any(d.device.kind is k for d in parts)),
+        trusted=all(d.trusted for d in parts),
     )
 
 
-def _over(source: Source, spans: Spans) -> energy.WindowEnergy:
-    """The energy of several spans as one."""
-    parts = energies_of(source, spans)
-    lengths = [end - start for start, end in spans]
-    whole = sum(lengths)
-    if not whole:
-        return energy.WindowEnergy(0.0, 0.0, 0.0)
-    return energy.WindowEnergy(
-        covered_j=math.fsum(p.covered_j for p in parts),
-        coverage=sum(p.coverage * n for p, n in zip(parts, lengths, strict=True)) / whole,
-        edge_w=sum(p.edge_w for p in parts) / len(parts),
-    )
+def _gain_j(d: DeviceEnergy, factor: float | None) -> float | None:
+    return None if d.energy_j is None or factor is None else d.energy_j * abs(factor - 1)
 
 
-def energies_of(source: Source, spans: Spans) -> list[energy.WindowEnergy]:
-    """The energy of each span from one source."""
-    return energy.energies(source.curve, [a for a, _ in spans], [b for _, b in spans])
+def _combined(parts: Sequence[DeviceEnergy], end: str, energy_j: float | None) -> float | None:
+    """One end of the interval of a sum: no narrower than the devices' ends put together."""
+    return None if energy_j is None else _sum([getattr(d, end) for d in parts])
 
 
-def _edge_error_j(source: Source, got: energy.WindowEnergy, spans: int) -> float:
-    """The half-width (95 %) that comes from placing the edges between two readings, J.
-
-    Each edge is off by up to half a spacing either way: for a window that is u / √6 of power, one
-    standard deviation, and windows are independent.
-    """
-    return 1.96 * source.spacing_s / math.sqrt(6) * got.edge_w * math.sqrt(spans)
+def _quadrature(values: Sequence[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return quadrature(*known) if known and len(known) == len(values) else None
 
 
 def _phase(
-    run: Run, group: PathGroup, spans: Spans, sources: Sources, whole: Total, work: list[Work]
+    group: PathGroup,
+    spans: Spans,
+    meters: Meters,
+    named: Mapping[str, str | None],
+    whole: Total,
+    work: list[Work],
 ) -> PhaseSummary:
-    devices = _devices(run.devices, sources, spans)
+    devices = tuple(
+        device_energy(meter, spans, prefer=named[uuid], fewest=RESOLVED)
+        for uuid, meter in meters.items()
+    )
     total = total_of(devices)
     done = work_done(work)
     errors = [p.error for p in group.phases if p.error]
+    half = None
+    if total.energy_j and whole.energy_j:
+        half = ratio_half_width(total.energy_j, _widest(total), whole.energy_j, _widest(whole))
+    share = total.energy_j / whole.energy_j if total.energy_j and whole.energy_j else None
     return PhaseSummary(
         path=group.path,
         count=len(group.phases),
         windows=spans,
         devices=devices,
         total=total,
-        share=total.energy_j / whole.energy_j if total.energy_j and whole.energy_j else None,
+        share=share,
         work=done,
         per_unit=per_unit(total, done),
         complete=all(p.end_ns is not None for p in group.phases),
         error=errors[0] if errors else None,
+        share_low=max(0.0, share - half) if share is not None and half is not None else None,
+        share_high=min(1.0, share + half) if share is not None and half is not None else None,
+        resolved=all(d.resolved for d in devices if d.device.uuid in total.devices),
     )
 
 
+def _widest(total: Total) -> float:
+    return max(total.sampling_low_j or 0.0, total.sampling_high_j or 0.0)
+
+
 def _unattributed(
-    devices: Sequence[Device], sources: Sources, total: Total, top: Spans
+    meters: Meters, named: Mapping[str, str | None], total: Total, top: Spans
 ) -> float | None:
     """The energy of the total that no phase accounts for, from the sources the total rests on."""
     if total.energy_j is None:
         return None
     inside = 0.0
-    for device in devices:
-        if device.uuid in total.devices:
-            covered_j = _energy(device, sources[device.uuid], top).covered_j
-            if covered_j is None:
-                return None
-            inside += covered_j
+    for uuid in total.devices:
+        covered_j = device_energy(meters[uuid], top, prefer=named[uuid]).covered_j
+        if covered_j is None:
+            return None
+        inside += covered_j
     return total.energy_j - inside
 
 

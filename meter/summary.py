@@ -31,8 +31,17 @@ class DeviceEnergy:
     """What one device drew in one window.
 
     `energy_j` is None where it can't be stated; `covered_j` is the energy of the part that was
-    seen. `low_j` and `high_j` are the 95 % interval, sensor error included. `disagreement` is the
-    second source's energy over the first's, less 1.
+    seen. Two errors are kept apart: `sampling_low_j` and `sampling_high_j`, how far below and above
+    the readings leave the truth open (95 %), and `gain_low` to `gain_high`, the factors between
+    which the sensor's own gain leaves it. `low_j` and `high_j` combine both in quadrature, with
+    room for what was not seen.
+
+    `readings` is how many of the source's readings the energy rests on; `resolved` is False where
+    they are too few. `seen_share` is the part of the time in which the sensor looks. `raw_j` is
+    the energy before calibration, None without one. `disagreement` is the second source's energy
+    over the first's, less 1; `resolution` is what the edges of the window may explain of that, and
+    `trusted` is False where they don't. `set_aside` are sources that can't be true, by name, and
+    why.
     """
 
     device: Device
@@ -47,6 +56,52 @@ class DeviceEnergy:
     second_source: str | None = None
     second_j: float | None = None
     disagreement: float | None = None
+    resolution: float = 0.0
+    sampling_low_j: float | None = None
+    sampling_high_j: float | None = None
+    gain_low: float | None = None
+    gain_high: float | None = None
+    readings: int = 0
+    resolved: bool = True
+    seen_share: float | None = None
+    in_step: bool = False
+    """Whether the load may have kept step with a sensor that looks part of the time."""
+    raw_j: float | None = None
+    trusted: bool = True
+    set_aside: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """The circumstances of one device in a window; None where nothing is known.
+
+    `throttled` is the share of the time, 0-1, by reason; `foreign` are processes of others in
+    words. `own_share_low` and `own_share_high` enclose the run's share of the card's energy where
+    others were there; where it can't be stated for a reason, that is `share_refused`.
+    """
+
+    temperature_c: float | None = None
+    max_temperature_c: float | None = None
+    sm_clock_mhz: float | None = None
+    memory_clock_mhz: float | None = None
+    utilization_pct: float | None = None
+    max_memory_b: float | None = None
+    power_limit_w: float | None = None
+    power_limit_default_w: float | None = None
+    throttled: Mapping[str, float] = field(default_factory=dict)
+    processes_min: int | None = None
+    processes_max: int | None = None
+    foreign: tuple[str, ...] = ()
+    own_sm_pct: float | None = None
+    foreign_sm_pct: float | None = None
+    own_share_low: float | None = None
+    own_share_high: float | None = None
+    share_refused: str | None = None
+    mig: bool | None = None
+    mps: bool | None = None
+    persistence: bool | None = None
+    ecc: bool | None = None
+    virtualization: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +109,8 @@ class Total:
     """The sum over the devices of one provenance; None as soon as one of them is unknown.
 
     `source` names what the energies were computed from, joined by ` + ` where devices differ.
+    `boundary` says what is in it. The devices' errors of sampling are independent and combined in
+    quadrature; their gains are not, and are added end to end (`gain_low_j`, `gain_high_j`).
     """
 
     energy_j: float | None
@@ -64,6 +121,41 @@ class Total:
     source: str | None
     provenance: Provenance | None
     devices: tuple[str, ...]
+    sampling_low_j: float | None = None
+    sampling_high_j: float | None = None
+    gain_low_j: float | None = None
+    gain_high_j: float | None = None
+    readings: int = 0
+    boundary: str | None = None
+    trusted: bool = True
+
+
+class Idle(NamedTuple):
+    """What a device drew while the command didn't run, W, from one window before or after it.
+
+    `loaded` says whether a process held a context on the card meanwhile; None if unknown.
+    """
+
+    device: str
+    start_ns: int
+    end_ns: int
+    mean_w: float | None
+    low_w: float | None
+    high_w: float | None
+    loaded: bool | None
+
+
+class Net(NamedTuple):
+    """The energy of the total less what its devices draw idle, J; the gross energy stays first.
+
+    `idle_w` is the draw that was taken off, summed over the devices; `how` names where it is from.
+    """
+
+    energy_j: float
+    low_j: float
+    high_j: float
+    idle_w: float
+    how: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +179,10 @@ class PhaseSummary:
     """All phases of one name at one place of the tree, together.
 
     `count` of them, in `windows`; those that overlap are merged, so that parallel ones aren't
-    counted twice. `share` is the part of the window's total. `complete` is False when one was left
-    open by a program that ended inside it; `error` names an exception that left one.
+    counted twice. `share` is the part of the window's total, and `share_low` to `share_high` its
+    95 % interval, in which the sensors' gain has no part. `complete` is False when one was left
+    open by a program that ended inside it; `error` names an exception that left one. `resolved` is
+    False where a sensor has too few readings for a number.
     """
 
     path: tuple[str, ...]
@@ -101,6 +195,9 @@ class PhaseSummary:
     per_unit: Mapping[str, PerUnit]
     complete: bool
     error: str | None
+    share_low: float | None = None
+    share_high: float | None = None
+    resolved: bool = True
 
     @property
     def duration_s(self) -> float:
@@ -113,7 +210,8 @@ class Summary:
     """The numbers of one run, or of one window of it.
 
     `unattributed_j` is the energy of the total outside every phase; None without phases.
-    `workload` holds the facts of a reference workload.
+    `workload` holds the facts of a reference workload. `net` is the total less idle, where idle was
+    measured. `conditions` are those of each device, by uuid.
     """
 
     run_id: str
@@ -131,6 +229,9 @@ class Summary:
     exit_code: int | None
     environment: Mapping[str, Any]
     workload: Mapping[str, Any] | None = None
+    idle: tuple[Idle, ...] = ()
+    net: Net | None = None
+    conditions: Mapping[str, Conditions] = field(default_factory=dict)
 
     @property
     def duration_s(self) -> float:

@@ -54,6 +54,14 @@ COLUMNS = (
     "j_per_megapixel_frame",
     "weights",
     "cautions",
+    "sampling_low_j",
+    "sampling_high_j",
+    "gain_low",
+    "gain_high",
+    "readings",
+    "seen_share",
+    "raw_j",
+    "trusted",
 )
 """The columns that are always there, in this order. New ones are only ever added at the end."""
 
@@ -141,6 +149,14 @@ def _device(e: DeviceEnergy) -> Row:
         "second_source": e.second_source,
         "second_j": e.second_j,
         "disagreement": e.disagreement,
+        "sampling_low_j": e.sampling_low_j,
+        "sampling_high_j": e.sampling_high_j,
+        "gain_low": e.gain_low,
+        "gain_high": e.gain_high,
+        "readings": e.readings,
+        "seen_share": e.seen_share,
+        "raw_j": e.raw_j,
+        "trusted": e.trusted,
     }
 
 

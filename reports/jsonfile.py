@@ -1,9 +1,10 @@
 """A summary as JSON, for programs. The schema is described in docs/summary.md; null is unknown."""
 
 import json
+from dataclasses import asdict
 from typing import Any
 
-from vidmeter.meter.summary import DeviceEnergy, PhaseSummary, Summary, Total, WorkDone
+from vidmeter.meter.summary import Conditions, DeviceEnergy, PhaseSummary, Summary, Total, WorkDone
 
 SCHEMA = "vidmeter-summary/1"
 """Grows with each change that an existing reader would stumble over."""
@@ -26,12 +27,17 @@ def document(summary: Summary) -> dict[str, Any]:
             "duration_s": summary.duration_s,
             "started_real_ns": summary.started_real_ns,
         },
-        "devices": [_device(e) for e in summary.devices],
+        "devices": [
+            _device(e) | {"conditions": _conditions(summary.conditions.get(e.device.uuid))}
+            for e in summary.devices
+        ],
         "total": _total(summary.total),
         "phases": [_phase(p) for p in summary.phases],
         "unattributed_j": summary.unattributed_j,
         "work": _work(summary.work),
         **_per_unit(summary),
+        "idle": [i._asdict() for i in summary.idle],
+        "net": summary.net._asdict() if summary.net else None,
         "cautions": [c._asdict() for c in summary.cautions],
         "exit_code": summary.exit_code,
         "environment": dict(summary.environment),
@@ -51,16 +57,32 @@ def _device(e: DeviceEnergy) -> dict[str, Any]:
         "energy_j": e.energy_j,
         "low_j": e.low_j,
         "high_j": e.high_j,
+        "sampling_low_j": e.sampling_low_j,
+        "sampling_high_j": e.sampling_high_j,
+        "gain_low": e.gain_low,
+        "gain_high": e.gain_high,
+        "raw_j": e.raw_j,
         "covered_j": e.covered_j,
         "coverage": e.coverage,
         "source": e.source,
+        "readings": e.readings,
+        "resolved": e.resolved,
+        "seen_share": e.seen_share,
         "second_source": e.second_source,
         "second_j": e.second_j,
         "disagreement": e.disagreement,
+        "trusted": e.trusted,
+        "set_aside": dict(e.set_aside),
         "mean_w": e.mean_w,
         "peak_w": e.peak_w,
         "facts": dict(e.device.facts),
     }
+
+
+def _conditions(found: Conditions | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return asdict(found) | {"throttled": dict(found.throttled), "foreign": list(found.foreign)}
 
 
 def _total(total: Total) -> dict[str, Any]:
@@ -68,9 +90,16 @@ def _total(total: Total) -> dict[str, Any]:
         "energy_j": total.energy_j,
         "low_j": total.low_j,
         "high_j": total.high_j,
+        "sampling_low_j": total.sampling_low_j,
+        "sampling_high_j": total.sampling_high_j,
+        "gain_low_j": total.gain_low_j,
+        "gain_high_j": total.gain_high_j,
         "covered_j": total.covered_j,
         "coverage": total.coverage,
         "source": total.source,
+        "readings": total.readings,
+        "boundary": total.boundary,
+        "trusted": total.trusted,
         "provenance": total.provenance,
         "devices": list(total.devices),
     }
@@ -87,6 +116,9 @@ def _phase(phase: PhaseSummary) -> dict[str, Any]:
         "duration_s": phase.duration_s,
         **_total(phase.total),
         "share": phase.share,
+        "share_low": phase.share_low,
+        "share_high": phase.share_high,
+        "resolved": phase.resolved,
         "by_device": [
             {k: v for k, v in _device(e).items() if k not in ("facts", "scope")}
             for e in phase.devices

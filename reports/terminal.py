@@ -5,7 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vidmeter.meter.device import Provenance
-from vidmeter.meter.summary import DeviceEnergy, PerUnit, PhaseSummary, Summary, Total, WorkDone
+from vidmeter.meter.summary import (
+    DeviceEnergy,
+    Net,
+    PerUnit,
+    PhaseSummary,
+    Summary,
+    Total,
+    WorkDone,
+)
 from vidmeter.reports.format import digits, joules, percent, seconds, watt_hours, watts
 
 _UNITS = {
@@ -59,6 +67,12 @@ def provenance_in_words(total: Total) -> str:
     return total.provenance.upper()
 
 
+def net_in_words(net: Net) -> str:
+    """`2.1 kJ beyond idle …`: the net energy, and what was taken off."""
+    between = _between(PerUnit(net.energy_j, net.low_j, net.high_j))
+    return f"{joules(net.energy_j)} beyond idle{between}: {watts(net.idle_w)} taken off, {net.how}"
+
+
 def _head(summary: Summary) -> str:
     command = shlex.join(summary.command)
     if len(command) > 70:
@@ -68,8 +82,8 @@ def _head(summary: Summary) -> str:
 
 
 def _answer(summary: Summary, bold: str) -> list[str]:
-    mark = provenance_in_words(summary.total)
-    mark = f"  {mark}" if mark else ""
+    marks = [provenance_in_words(summary.total), "" if summary.total.trusted else "NOT TRUSTED"]
+    mark = "".join(f"  {m}" for m in marks if m)
     answering = summary.answering
     lines = []
     headline = answering.per_unit.get("j_per_video_second")
@@ -87,6 +101,8 @@ def _answer(summary: Summary, bold: str) -> list[str]:
         lines.append(f"  {work}")
     lines += [f"  {line}" for line in _other_answers(summary)]
     lines.append("  " + _in_all(summary, bold if not lines else "{}") + mark)
+    if summary.net:
+        lines.append("  " + net_in_words(summary.net))
     return lines
 
 
@@ -168,7 +184,7 @@ def _phase_row(phase: PhaseSummary) -> tuple[str, ...]:
     return (
         name,
         seconds(phase.duration_s),
-        joules(total.energy_j),
+        joules(total.energy_j) if phase.resolved else "below resolution",
         percent(phase.share),
         watts(mean_w),
         each,

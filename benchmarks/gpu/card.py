@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import pynvml
 
 from vidmeter.meter.clock import anchor, monotonic_ns
-from vidmeter.meter.sensors.nvml_card import number
 from vidmeter.meter.sensors.nvml_errors import SUCCESS, words
+from vidmeter.meter.sensors.nvml_sources import number
 
 AVERAGE, INSTANT, ENERGY_FIELD, ENERGY_2 = 185, 186, 83, 191
 SCOPES = {0: "gpu", 1: "module", 2: "memory"}

@@ -1,5 +1,6 @@
 """The one seam to hardware: what a sensor promises, and how it reports what went wrong."""
 
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from vidmeter.meter.device import Device
@@ -10,21 +11,56 @@ class Fault(NamedTuple):
     """Something that could not be read just now. A fault is data: it is stored with the run.
 
     `kind` is a word of a small vocabulary: `read_failed`, `device_lost`, `device_back`,
-    `implausible`, `samples_lost`. The same fault, tick after tick, is stored once with its span
-    and count.
+    `implausible`, `samples_lost`, `counter_reset`, `counter_jump`. The same fault, tick after
+    tick, is stored once with its span and count. `since_ns` is where the trouble began if that was
+    before the reading that showed it.
     """
 
     kind: str
     device: str
     detail: str
     series: Series | None = None
+    since_ns: int | None = None
 
 
-class Reading(NamedTuple):
-    """What one look at the hardware brought: new samples in time order, and faults."""
+class Process(NamedTuple):
+    """A process that has a context on a card; `memory_b` of the card's memory, if that is known.
 
-    samples: list[Sample]
-    faults: list[Fault]
+    `sort` is `compute`, `graphics` or `mps` (a client of the Multi-Process Service).
+    """
+
+    pid: int
+    memory_b: int | None
+    sort: str
+
+
+class Use(NamedTuple):
+    """The share of the time in which a process kept a card's multiprocessors busy, in percent."""
+
+    pid: int
+    sm_pct: float
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Who is on a card at an instant of CLOCK_MONOTONIC, and how busy each kept it since the last.
+
+    Either is None where it was not asked for; pids are those that the driver names.
+    """
+
+    device: str
+    t_ns: int
+    processes: tuple[Process, ...] | None = None
+    uses: tuple[Use, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one look at the hardware brought: samples in time order, faults, and who was there."""
+
+    samples: list[Sample] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
 
 
 class Sensor(Protocol):

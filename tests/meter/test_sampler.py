@@ -1,23 +1,25 @@
 """The loop on sensors whose truth is known, and on sensors that fail."""
 
+import os
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from vidmeter.meter.clock import monotonic_ns
+from vidmeter.meter.clock import Anchor, monotonic_ns
 from vidmeter.meter.device import Device, Kind, Provenance
 from vidmeter.meter.marks import MarkReader
 from vidmeter.meter.reader import load
 from vidmeter.meter.run import Run
 from vidmeter.meter.sample import Quantity, Sample, Series
-from vidmeter.meter.sampler import Sampler
-from vidmeter.meter.sensors.base import Fault, Reading, Sensor
+from vidmeter.meter.sampler import Sampler, clock_events
+from vidmeter.meter.sensors.base import Fault, Look, Process, Reading, Sensor, Use
 from vidmeter.meter.sensors.fake import FakeSensor
 from vidmeter.meter.store import RunWriter
 from vidmeter.meter.summarize import summarize
 
+S = 1_000_000_000
 STEP = {"devices": [{"name": "Step", "curve": [[0, 100], [0.6, 100], [0.6, 400]]}]}
 
 
@@ -142,3 +144,50 @@ def test_the_shipped_script_plays(tmp_path: Path) -> None:
 
     assert sensor.devices[0].provenance is Provenance.SIMULATED
     assert sensor.read(monotonic_ns()).samples
+
+
+def test_a_step_of_the_wall_clock_and_a_sleep_are_told_apart_with_their_size() -> None:
+    before = Anchor(100 * S, 1_000_000 * S)
+
+    def after(step_s: float, slept_s: float = 0.0, seconds: float = 1.0) -> list[tuple[str, str]]:
+        t_ns = before.monotonic_ns + round(seconds * S)
+        real_ns = before.real_ns + round((seconds + step_s + slept_s) * S)
+        return clock_events(before, Anchor(t_ns, real_ns), round(slept_s * S))
+
+    assert after(0.004) == []
+    assert after(0.2) == [("clock_step", "the wall clock was moved by +200.0 ms")]
+    assert after(-3600) == [("clock_step", "the wall clock was moved by -3600000.0 ms")]
+    ((kind, detail),) = after(0, slept_s=90)
+    assert (kind, "90.0 s" in detail) == ("suspend", True)
+    assert [kind for kind, _ in after(-0.5, slept_s=90)] == ["suspend", "clock_step"]
+    # A session rests between its windows, while clocks drift apart as they may.
+    assert after(0.2, seconds=600) == []
+    assert [kind for kind, _ in after(0.5, seconds=600)] == ["clock_step"]
+
+
+def test_a_fault_that_began_earlier_spans_the_time_since(tmp_path: Path) -> None:
+    class Leaping(Reader):
+        def read(self, now_ns: int, *, catch_up: bool = False) -> Reading:
+            fault = Fault("counter_jump", "X", "it leapt", self.power, now_ns - S)
+            return Reading([], [fault])
+
+    run = record(tmp_path, Leaping(), 0.2)
+
+    (event,) = [e for e in run.events if e.kind == "counter_jump"]
+    assert event.end_ns - event.start_ns >= S
+
+
+def test_a_process_that_stays_is_one_event_whose_span_grows(tmp_path: Path) -> None:
+    class Shared(Reader):
+        def read(self, now_ns: int, *, catch_up: bool = False) -> Reading:
+            looks = [Look("X", now_ns, (Process(os.getpid(), 2_000_000_000, "compute"),))]
+            looks.append(Look("X", now_ns, uses=(Use(os.getpid(), 40.0),)))
+            return Reading(looks=looks)
+
+    run = record(tmp_path, Shared(), 0.4)
+
+    (event,) = [e for e in run.events if e.kind == "foreign_process"]
+    assert f"pid {os.getpid()}" in event.detail and "2.0 GB" in event.detail
+    assert event.end_ns - event.start_ns > 0.3e9
+    (trace,) = [t for s, t in run.traces.items() if s.quantity is Quantity.FOREIGN_SM]
+    assert set(trace.value) == {40.0}

@@ -19,20 +19,22 @@ def table(*runs):
 
 
 def test_a_run_is_written_exactly(exact):
-    edge = 1.96 * 0.125 / 6**0.5 * 128  # half a reading's spacing of power at each edge
+    # A tenth of the power may vary within a reading, which speaks of up to its spacing before it.
+    edge = (2 * ((0.125 / 4 + 0.0625) * 12.8) ** 2) ** 0.5
     assert csvfile.render([(exact, summarize(exact))]) == (
         ",".join(csvfile.COLUMNS) + ",j_per_token,work_tokens\n" + "".join(
             "r1,2023-11-14T22:13:21.000Z,\"python gen.py 'a, b'\",0,"
             f"{phase},{duration},GPU-0,Card <0>,gpu,0,the card,simulated,{in_total},"
             f"{energy},{energy - edge!r},{energy + edge!r},{energy},1.0,128.0,128.0,"
-            f"instant power,,,,{work},,simulated,{tokens}\n"
-            for phase, duration, in_total, energy, work, tokens in (
-                (",0,,", 16.0, "true", 2048.0,
+            f"instant power,,,,{work},,simulated,"
+            f"{edge!r},{edge!r},1.0,1.0,{readings},,,true,{tokens}\n"
+            for phase, duration, in_total, energy, readings, work, tokens in (
+                (",0,,", 16.0, "true", 2048.0, 129,
                  f"1,4.0,64,32.0,512.0,{2048 * (1 / 3600)!r},32.0,64.0", "8.0,256"),
-                ("load,1,1,true", 4.0, "false", 512.0, ",,,,,,,", ","),
-                ("generate,1,1,true", 12.0, "false", 1536.0,
+                ("load,1,1,true", 4.0, "false", 512.0, 33, ",,,,,,,", ","),
+                ("generate,1,1,true", 12.0, "false", 1536.0, 97,
                  f"1,4.0,64,32.0,384.0,{1536 * (1 / 3600)!r},24.0,48.0", "6.0,256"),
-                ("generate/denoise,2,1,true", 8.0, "false", 1024.0, ",,,,,,,", "4.0,256"),
+                ("generate/denoise,2,1,true", 8.0, "false", 1024.0, 65, ",,,,,,,", "4.0,256"),
             )
         )
     )  # fmt: skip

@@ -141,7 +141,7 @@ def test_every_picture_has_a_title_and_a_description(full):
 def test_the_answer_stands_first_with_its_interval(exact):
     page = page_of(exact)
     first = page.words("p", **{"class": "first"})
-    assert first == ["512 J per second of video 95 % interval: 508.8 to 515.2"]
+    assert first == ["512 J per second of video 95 % interval: 511.6 to 512.4"]
     more = page.words("p", **{"class": "more"})
     assert [m.split(" ", 1)[0] for m in more] == ["0.5689", "32", "64", "8", "2048"]
     assert page.text.index("J per second of video") < page.text.index("<svg")

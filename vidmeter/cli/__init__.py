@@ -20,9 +20,11 @@ from vidmeter.meter.errors import VidmeterError
 VERBS = {
     "run": "meter a command",
     "bench": "run reference workloads under the meter",
+    "doctor": "say what can be measured here and how well",
     "report": "render a run: terminal, HTML, CSV or JSON",
     "list": "the runs on this machine",
     "show": "the numbers of a run",
+    "verify": "check that the figures of a run hold",
     "export": "the raw samples of a run as CSV, JSON or Parquet",
     "rm": "delete runs",
 }

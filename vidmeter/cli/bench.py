@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vidmeter.cli.options import UsageError, add_sensor_options, colors, order_of, say
-from vidmeter.cli.run import meter_with_live_line
+from vidmeter.cli.run import keep, meter_with_live_line
 from vidmeter.meter.command import Job, check_room
 from vidmeter.meter.errors import BadRun
 from vidmeter.meter.reader import load
@@ -113,6 +113,7 @@ def _report(paths: Sequence[Path], folder: Path, *, force: bool) -> None:
     for path in paths:
         run = load(path)
         pairs.append((run, summarize(run)))
+        keep(*pairs[-1])
         files.append(write(htmlpage.render(*pairs[-1]), path.with_suffix(".html"), force=force))
     files.append(write(csvfile.render(pairs), folder / "results.csv", force=force))
     for run, summary in pairs:

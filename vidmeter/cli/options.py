@@ -36,9 +36,15 @@ def add_sensor_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--period",
         type=_period,
-        default=0.05,
         metavar="S",
-        help="seconds between readings (default 0.05, which is 20 Hz)",
+        help="seconds between readings (default 0.05, which is 20 Hz, or less where a card's"
+        " readings are renewed faster than ten times a second)",
+    )
+    group.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="FILE",
+        help="the calibration of a card, as `vidmeter calibrate` wrote it, instead of the kept one",
     )
 
 
@@ -51,6 +57,7 @@ def order_of(arguments: argparse.Namespace, path: Path) -> Order:
         sensors=tuple(arguments.sensor),
         gpus=arguments.gpus,
         cpu_watts=arguments.cpu_watts,
+        calibration=str(arguments.calibration.absolute()) if arguments.calibration else None,
     )
 
 

@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from vidmeter.cli.options import (
     UsageError,
@@ -19,6 +19,11 @@ from vidmeter.meter.clock import monotonic_ns
 from vidmeter.meter.command import Job, Metered, check_room, default_path, meter
 from vidmeter.meter.recorder import Recorder
 from vidmeter.meter.run import Work
+
+if TYPE_CHECKING:
+    from vidmeter.meter.reader import Tail
+    from vidmeter.meter.run import Run
+    from vidmeter.meter.summary import Summary
 
 
 def prepare(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +43,14 @@ def prepare(parser: argparse.ArgumentParser) -> None:
         help="write the summary as JSON too, over what is there",
     )
     add_sensor_options(parser)
+    parser.add_argument(
+        "--idle",
+        type=positive,
+        default=0.0,
+        metavar="S",
+        help="measure the idle draw for S seconds before and after the command, and state the"
+        " energy beyond it as well",
+    )
     group = parser.add_argument_group("what is produced (found by itself if it is video files)")
     group.add_argument(
         "--outputs", action="append", metavar="GLOB", help="the video files that the command writes"
@@ -70,7 +83,7 @@ def run(arguments: argparse.Namespace) -> NoReturn:
         work.append(Work("video", 1, "user", video_seconds=arguments.video_seconds))
     order = order_of(arguments, path)
     outputs = tuple(arguments.outputs) if arguments.outputs else None
-    job = Job(tuple(command), order, outputs=outputs, work=tuple(work))
+    job = Job(tuple(command), order, outputs=outputs, work=tuple(work), idle_s=arguments.idle)
     metered = meter_with_live_line(job, quiet=arguments.quiet)
     for message in metered.messages:
         say(message)
@@ -85,14 +98,55 @@ def meter_with_live_line(job: Job, *, quiet: bool) -> Metered:
     """Meter a job; where stderr is a terminal, a line at its foot shows watts and joules."""
     if quiet:
         return meter(job)
+    watch = Watch(Path(job.order.path))
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-        return meter(job, meanwhile=_load_summary, on_start=_announce)
+        return meter(
+            job,
+            meanwhile=_load_summary,
+            on_start=_announce,
+            on_tick=watch.tick,
+            on_end=watch.close,
+        )
     from vidmeter.reports.live import Live
 
     live = Live(Path(job.order.path), sys.stderr.fileno(), monotonic_ns())
-    return meter(
-        job, meanwhile=_load_summary, on_start=_announce, on_tick=live.tick, on_end=live.close
-    )
+
+    def tick() -> None:
+        live.tick()
+        watch.tick()
+
+    def end() -> None:
+        live.close()
+        watch.close()
+
+    return meter(job, meanwhile=_load_summary, on_start=_announce, on_tick=tick, on_end=end)
+
+
+class Watch:
+    """Says what can't wait for the summary while the command still runs: each thing once."""
+
+    KINDS = frozenset({"aliasing", "in_step", "device_lost", "device_back", "unwritten"})
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._tail: Tail | None = None
+        self._said: set[tuple[str, str | None]] = set()
+
+    def tick(self) -> None:
+        """Look for new events."""
+        if self._tail is None:
+            from vidmeter.meter.reader import Tail
+
+            self._tail = Tail(self._path)
+        for event in self._tail.new_events():
+            if event.kind in self.KINDS and (event.kind, event.device) not in self._said:
+                self._said.add((event.kind, event.device))
+                say(f"caution: {event.detail}")
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._tail is not None:
+            self._tail.close()
 
 
 def _load_summary() -> None:
@@ -121,7 +175,9 @@ def _tell(metered: Metered, arguments: argparse.Namespace) -> None:
     from vidmeter.meter.summarize import summarize
 
     try:
-        summary = summarize(load(metered.path))
+        recorded = load(metered.path)
+        summary = summarize(recorded)
+        keep(recorded, summary)
         if arguments.json:
             from vidmeter.reports import jsonfile, write
 
@@ -134,6 +190,23 @@ def _tell(metered: Metered, arguments: argparse.Namespace) -> None:
             sys.stderr.flush()
     except (VidmeterError, OSError) as error:
         say(str(error))
+
+
+def keep(recorded: "Run", summary: "Summary") -> None:
+    """Keep what is about to be printed with the run, and what it taught about its cards."""
+    from vidmeter.meter.learning import learn
+    from vidmeter.meter.store import RunWriter
+    from vidmeter.reports.verification import statement
+
+    if recorded.path is not None:
+        writer = RunWriter.reopen(recorded.path)
+        writer.put(stated=statement(recorded, summary))
+        if not writer.finish():
+            say(f"the figures could not be kept in {recorded.path}")
+    try:
+        learn(recorded)
+    except OSError as error:
+        say(f"what was learnt about the card could not be kept: {error}")
 
 
 def _work(text: str) -> Work:

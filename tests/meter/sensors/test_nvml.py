@@ -19,8 +19,13 @@ from hypothesis import strategies as st
 from vidmeter.meter.clock import Anchor, anchor, monotonic_ns
 from vidmeter.meter.sample import Quantity, Series
 from vidmeter.meter.sensors.base import Reading
-from vidmeter.meter.sensors.nvml_card import Card, Fields, Getter, Ring, Source, place
+from vidmeter.meter.sensors.nvml_card import Card
+from vidmeter.meter.sensors.nvml_counter import CounterWatch
 from vidmeter.meter.sensors.nvml_errors import why_no_gpu, words
+from vidmeter.meter.sensors.nvml_ring import Ring
+from vidmeter.meter.sensors.nvml_sources import Fields, Getter, Memory, Source, place
+from vidmeter.meter.sensors.nvml_turns import Turns
+from vidmeter.meter.sensors.stamps import Clocks
 
 GPU = "GPU-0000"
 INSTANT = Series(GPU, Quantity.POWER_INSTANT)
@@ -43,18 +48,26 @@ def now_us(offset_s: float = 0.0) -> int:
 
 
 def read(source: Source) -> Reading:
-    reading = Reading([], [])
-    source.read(anchor(), reading)
+    reading = Reading()
+    source.read(Clocks(anchor()), reading)
     return reading
 
 
+def memory(limit_w: float | None = None) -> Memory:
+    return Memory(CounterWatch(limit_w))
+
+
+def fields(*slots: tuple[SimpleNamespace, Series]) -> Fields:
+    return Fields(lambda: 0, slots, memory())
+
+
 def one_field(slot: SimpleNamespace, series: Series = INSTANT) -> Fields:
-    return Fields(lambda: 0, [(slot, series)])
+    return fields((slot, series))
 
 
 def test_milliwatts_and_millijoules_become_watts_and_joules() -> None:
     slots = [(field(345_678, UNSIGNED), INSTANT), (field(2**40 + 1, LONG), ENERGY)]
-    samples = read(Fields(lambda: 0, slots)).samples
+    samples = read(fields(*slots)).samples
     assert [(sample.series, sample.value) for sample in samples] == [
         (INSTANT, 345.678),
         (ENERGY, (2**40 + 1) / 1000),
@@ -119,7 +132,9 @@ def test_a_stamp_is_believed_within_ten_seconds_before_the_call_only(
     before_ns, after_ns = 10**15, 10**15 + took_ns
     true_ns = (before_ns - age_ns) // 1000 * 1000
     clocks = Anchor(10**15, 10**15 + 10**18 + offset_ns // 1000 * 1000)
-    t_ns = place(clocks.to_real(true_ns) // 1000, clocks, before_ns=before_ns, after_ns=after_ns)
+    t_ns = place(
+        clocks.to_real(true_ns) // 1000, Clocks(clocks), before_ns=before_ns, after_ns=after_ns
+    )
     if before_ns - 10 * S <= true_ns < before_ns:
         assert t_ns == true_ns
     elif before_ns <= true_ns <= after_ns:
@@ -129,13 +144,13 @@ def test_a_stamp_is_believed_within_ten_seconds_before_the_call_only(
 
 
 def test_exactly_zero_watts_is_a_fault_and_no_sample() -> None:
-    reading = read(Fields(lambda: 0, [(field(0), INSTANT), (field(0), ENERGY)]))
+    reading = read(fields((field(0), INSTANT), (field(0), ENERGY)))
     assert [sample.series for sample in reading.samples] == [ENERGY]
     assert [(fault.kind, fault.series) for fault in reading.faults] == [("implausible", INSTANT)]
 
 
 def test_one_refused_field_leaves_the_others_alone() -> None:
-    reading = read(Fields(lambda: 0, [(field(1, code=999), INSTANT), (field(5_000), ENERGY)]))
+    reading = read(fields((field(1, code=999), INSTANT), (field(5_000), ENERGY)))
     assert [sample.value for sample in reading.samples] == [5.0]
     assert [(fault.kind, fault.series) for fault in reading.faults] == [("read_failed", INSTANT)]
 
@@ -157,7 +172,7 @@ def test_the_ring_brings_what_it_held_before_and_then_only_what_is_new() -> None
     driver = Driver(depth=120)
     start_us = now_us(-3.0)
     driver.entries = [(start_us + 20_000 * i, 1000.0 * (i + 1)) for i in range(50)]
-    source = Ring(RING, driver.ask, driver.depth)
+    source = Ring(RING, driver.ask, driver.depth, memory())
     first = read(source)
     assert [sample.value for sample in first.samples] == [float(i + 1) for i in range(50)]
     spacings = {b.t_ns - a.t_ns for a, b in zip(first.samples, first.samples[1:], strict=False)}
@@ -173,7 +188,7 @@ def test_samples_that_the_ring_lost_are_reported() -> None:
     driver = Driver(depth=10)
     start_us = now_us(-9.0)
     driver.entries = [(start_us + 20_000 * i, 1000.0) for i in range(200)]
-    source = Ring(RING, driver.ask, driver.depth)
+    source = Ring(RING, driver.ask, driver.depth, memory())
     assert read(source).faults == []
     driver.entries += [(start_us + 20_000 * i, 1000.0) for i in range(200, 215)]
     (fault,) = read(source).faults
@@ -184,7 +199,7 @@ def test_samples_that_the_ring_lost_are_reported() -> None:
 def test_a_ring_that_is_just_full_lost_nothing() -> None:
     driver = Driver(depth=10)
     start_us = now_us(-9.0)
-    source = Ring(RING, driver.ask, driver.depth)
+    source = Ring(RING, driver.ask, driver.depth, memory())
     for batch in range(3):
         driver.entries += [(start_us + 20_000 * (10 * batch + i), 1000.0) for i in range(10)]
         reading = read(source)
@@ -195,26 +210,10 @@ def test_a_pause_of_the_driver_is_no_loss() -> None:
     driver = Driver(depth=10)
     start_us = now_us(-9.0)
     driver.entries = [(start_us + 20_000 * i, 1000.0) for i in range(10)]
-    source = Ring(RING, driver.ask, driver.depth)
+    source = Ring(RING, driver.ask, driver.depth, memory())
     read(source)
     driver.entries += [(start_us + 2_000_000 + 20_000 * i, 1000.0) for i in range(5)]
     assert read(source).faults == []
-
-
-def test_a_ring_goes_on_after_the_wall_clock_was_set_back() -> None:
-    driver = Driver(depth=100)
-    source = Ring(RING, driver.ask, driver.depth)
-    real = anchor()
-    driver.entries = [(now_us(-0.1 + 0.02 * i), 1000.0) for i in range(5)]
-    source.read(real, Reading([], []))
-    back = Anchor(real.monotonic_ns, real.real_ns - 60 * S)
-    source.read(back, Reading([], []))
-    driver.entries.append((now_us(-60.0) + 200, 2000.0))
-    reading = Reading([], [])
-    while monotonic_ns() < real.monotonic_ns + 5_000_000:
-        pass
-    source.read(back, reading)
-    assert [sample.value for sample in reading.samples] == [2.0]
 
 
 class Call:
@@ -230,83 +229,103 @@ class Call:
 
 
 def getter(call: Callable[[], int], every_ns: int = 0, uuid: str = GPU) -> Getter:
-    return Getter(call, Series(uuid, Quantity.TEMPERATURE), lambda: 40.0, every_ns=every_ns)
+    return Getter(
+        call, Series(uuid, Quantity.TEMPERATURE), lambda: 40.0, memory(), every_ns=every_ns
+    )
 
 
-def ticks(card: Card, seconds: float, start_s: float = 0.0) -> list[tuple[float, str]]:
-    """The faults of `card` at 20 Hz, with their time in s."""
-    seen = []
-    for tick in range(round(start_s * 20), round((start_s + seconds) * 20)):
-        reading = Reading([], [])
-        card.read(S + tick * S // 20, anchor(), reading)
-        seen += [(tick / 20, fault.kind) for fault in reading.faults]
-    return seen
+class Bench:
+    """Cards with their turns, at 20 Hz of a clock of its own; each can be opened anew."""
+
+    def __init__(self, *sources: Source, reopened: Callable[[], int | list[Source]] | None = None):
+        self.cards = [Card(GPU, sources, reopened or (lambda: list(sources)))]
+        self.turns = Turns(anchor())
+        self.readings: list[tuple[float, Reading]] = []
+
+    def ticks(self, seconds: float, start_s: float = 0.0) -> list[tuple[float, str]]:
+        """The faults, with their time in s."""
+        seen = []
+        for tick in range(round(start_s * 20), round((start_s + seconds) * 20)):
+            reading = self.turns.read(self.cards, S + tick * S // 20, anchor())
+            self.readings.append((tick / 20, reading))
+            seen += [(tick / 20, fault.kind) for fault in reading.faults]
+        return seen
 
 
 def test_slow_readings_are_taken_at_their_own_rate() -> None:
     fast, slow = Call(), Call()
-    card = Card(GPU, [getter(fast), getter(slow, every_ns=S // 2)])
-    ticks(card, 3.0)
+    Bench(getter(fast), getter(slow, every_ns=S // 2)).ticks(3.0)
     assert (fast.asked, slow.asked) == (60, 6)
 
 
-def test_a_lost_gpu_is_reported_once_and_asked_after_1_2_4_to_60_seconds() -> None:
+def test_a_lost_gpu_is_reported_once_and_opened_anew_after_1_2_4_to_60_seconds() -> None:
+    tried = []
+    bench = Bench(getter(Call(15)), reopened=lambda: tried.append(len(bench.readings)) or 15)
+    assert bench.ticks(200.0) == [(0.0, "device_lost")]
+    assert [tick / 20 for tick in tried] == [1, 3, 7, 15, 31, 63, 123, 183]
+
+
+def test_one_that_opens_and_answers_no_better_waits_ever_longer() -> None:
     call = Call(15)
-    card = Card(GPU, [getter(call)])
-    assert ticks(card, 200.0) == [(0.0, "device_lost")]
+    bench = Bench(getter(call))
+    assert bench.ticks(200.0) == [(0.0, "device_lost")]
     # 0, then after 1, 2, 4, 8, 16, 32, 60 and 60 s
     assert call.asked == 9
 
 
-def test_a_gpu_that_comes_back_is_reported_and_read_on() -> None:
-    call = Call()
-    card = Card(GPU, [getter(call)])
-    assert ticks(card, 1.0) == []
+def test_a_gpu_that_comes_back_is_reported_and_read_on_from_what_was_opened_anew() -> None:
+    call, anew = Call(), Call()
+    bench = Bench(getter(call), reopened=lambda: [getter(anew)])
+    assert bench.ticks(1.0) == []
     call.code = 15
-    assert ticks(card, 0.5, start_s=1.0) == [(1.0, "device_lost")]
-    call.code = 0
-    assert ticks(card, 2.0, start_s=1.5) == [(2.0, "device_back")]
-    reading = Reading([], [])
-    card.read(10 * S, anchor(), reading)
-    assert len(reading.samples) == 1
+    assert bench.ticks(0.5, start_s=1.0) == [(1.0, "device_lost")]
+    asked = call.asked
+    assert bench.ticks(2.0, start_s=1.5) == [(2.0, "device_back")]
+    assert (call.asked, anew.asked) == (asked, 30)
+    assert len(bench.readings[-1][1].samples) == 1
 
 
 def test_after_it_was_back_a_second_loss_is_reported_again() -> None:
     call = Call(15)
-    card = Card(GPU, [getter(call)])
-    ticks(card, 0.5)
+    bench = Bench(getter(call))
+    bench.ticks(0.5)
     call.code = 0
-    ticks(card, 1.0, start_s=0.5)
+    bench.ticks(1.0, start_s=0.5)
     call.code = 15
-    assert ticks(card, 1.0, start_s=1.5) == [(1.5, "device_lost")]
+    assert bench.ticks(1.0, start_s=1.5) == [(1.5, "device_lost")]
 
 
-@pytest.mark.parametrize("code", [999, 16])
+@pytest.mark.parametrize("code", [1, 9, 16, 999])
 def test_a_gpu_whose_every_call_fails_without_end_is_taken_for_lost(code: int) -> None:
-    card = Card(GPU, [getter(Call(code)), getter(Call(code))])
-    kinds = [kind for _, kind in ticks(card, 1.0)]
+    bench = Bench(getter(Call(code)), getter(Call(code)), reopened=lambda: code)
+    kinds = [kind for _, kind in bench.ticks(1.0)]
     assert kinds.count("device_lost") == 1
     assert kinds[-1] == "device_lost"
 
 
 def test_a_call_that_fails_beside_one_that_works_is_only_a_failed_reading() -> None:
-    card = Card(GPU, [getter(Call(999)), getter(Call())])
-    assert {kind for _, kind in ticks(card, 2.0)} == {"read_failed"}
+    bench = Bench(getter(Call(999)), getter(Call()))
+    assert {kind for _, kind in bench.ticks(2.0)} == {"read_failed"}
+
+
+def test_what_is_refused_for_a_while_does_not_make_a_card_lost() -> None:
+    call = Call(3)
+    bench = Bench(getter(call), getter(call))
+    assert {kind for _, kind in bench.ticks(2.0)} == {"read_failed"}
+    call.code = 0
+    assert bench.ticks(1.0, start_s=2.0) == []
 
 
 def test_a_field_that_reports_the_loss_is_enough() -> None:
-    card = Card(GPU, [one_field(field(1, code=15)), getter(Call())])
-    assert [kind for _, kind in ticks(card, 0.5)] == ["device_lost"]
+    bench = Bench(one_field(field(1, code=15)), getter(Call()), reopened=lambda: 15)
+    assert [kind for _, kind in bench.ticks(0.5)] == ["device_lost"]
 
 
 def test_one_lost_gpu_leaves_the_other_undisturbed() -> None:
-    lost, well = Card("GPU-1", [getter(Call(15))]), Card("GPU-2", [getter(Call(), uuid="GPU-2")])
-    reading = Reading([], [])
-    for tick in range(20):
-        for card in (lost, well):
-            card.read(S + tick * S // 20, anchor(), reading)
-    assert len(reading.samples) == 20
-    assert [(fault.kind, fault.device) for fault in reading.faults] == [("device_lost", "GPU-1")]
+    bench = Bench(getter(Call(15)), reopened=lambda: 15)
+    bench.cards.append(Card("GPU-2", [getter(Call(), uuid="GPU-2")], lambda: 15))
+    assert bench.ticks(1.0) == [(0.0, "device_lost")]
+    assert sum(len(reading.samples) for _, reading in bench.readings) == 20
 
 
 @pytest.mark.parametrize("code", [1, 4, 15, 999, 12345])
@@ -410,12 +429,10 @@ def test_a_new_value_under_an_old_stamp_is_a_reading_of_now() -> None:
             uiVal = 100_000
 
     slot = Slot()
-    fields = Fields(lambda: 0, [(slot, Series("X", Quantity.POWER_INSTANT))])
+    source = Fields(lambda: 0, [(slot, Series("X", Quantity.POWER_INSTANT))], memory())
     values = []
     for milliwatts in (100_000, 100_000, 150_000):
         Slot.value.uiVal = milliwatts
-        reading = Reading([], [])
-        fields.read(anchor(), reading)
-        values.append([s.value for s in reading.samples])
+        values.append([s.value for s in read(source).samples])
 
     assert values == [[100.0], [], [150.0]]

@@ -1,0 +1,62 @@
+"""How often readings are renewed, and whether a load keeps step with them.
+
+Plain Python, because the sampler asks while it runs: how fast a card has to be polled follows from
+how fast its readings are renewed.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from statistics import median
+
+ASKED_OFTENER = 1.6
+"""Readings this much further apart than they were asked for are stamped by the driver."""
+FEWEST = 5
+"""Renewals from which a period can be told."""
+ALL_NEW = 0.75
+"""Where more of the readings than this are new, they are renewed faster than they were read."""
+
+NEAR = 0.05
+"""How near a load's period must be to the k-th part of the sensor's for the two to keep step."""
+PARTS = (1, 2, 3, 4)
+
+
+def refresh_ns(
+    t_ns: Sequence[int], value: Sequence[float], *, polled_ns: int, fewest: int = FEWEST
+) -> int | None:
+    """The refresh period of a series that was asked every `polled_ns`; None if it can't be told.
+
+    A renewal that brings the same value again may not be seen, so an interval may hold several
+    periods: each counts as the whole number nearest to its ratio to the lower quartile.
+    """
+    if len(t_ns) < fewest:
+        return None
+    apart = [b - a for a, b in pairwise(t_ns)]
+    if median(apart) <= ASKED_OFTENER * polled_ns:
+        new = [i for i in range(1, len(t_ns)) if value[i] != value[i - 1]]
+        if len(new) < fewest or len(new) > ALL_NEW * (len(t_ns) - 1):
+            return None
+        apart = [t_ns[b] - t_ns[a] for a, b in pairwise(new)]
+    unit = sorted(apart)[len(apart) // 4]
+    if unit <= 0:
+        return None
+    return round(sum(apart) / sum(max(1, round(a / unit)) for a in apart))
+
+
+def in_step(period_ns: float, refreshed_ns: float) -> int | None:
+    """The k for which a load of this period keeps step with a sensor, None if it doesn't.
+
+    It does where the period is within 5 % of the refresh period, or of its half, third or fourth
+    part (k = 1 to 4): a sensor that looks only part of the time then sees the same part of each
+    cycle.
+    """
+    for k in PARTS:
+        if abs(period_ns * k / refreshed_ns - 1) <= NEAR:
+            return k
+    return None
+
+
+def usual_step_ns(starts_ns: Sequence[int]) -> int | None:
+    """The median distance of things that repeat, such as steps, ns; None for fewer than five."""
+    if len(starts_ns) < FEWEST:
+        return None
+    return round(median(b - a for a, b in pairwise(starts_ns)))

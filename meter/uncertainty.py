@@ -1,0 +1,127 @@
+"""How far an energy may be off apart from the sensor's gain: edges, time, what wasn't looked at.
+
+Three things are kept apart, because they behave differently. What the readings leave open
+(`Sampling`) shrinks with longer windows and is independent between windows. What the sensor's gain
+leaves open (`sources.bounds`) is the same for all windows of one card, and falls out of the ratio
+of two of them. What was not seen at all only ever adds energy.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vidmeter.meter import energy
+from vidmeter.meter.aliasing import IDLE_SHARE, Missed, missed
+from vidmeter.meter.energy import Floats, WindowEnergy
+from vidmeter.meter.sources import Source
+
+WITHIN = 0.25
+"""An edge within a reading: a step in it moves its energy by a quarter of the step at most, or a
+reading's length × step / 4, if the reading is shared out evenly."""
+LEAST_SWING = 0.1
+"""What power is taken to vary by within a reading at least, as a share of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """What readings leave open about the energy of a window, 95 % half-widths, J.
+
+    `edge_j` is for the window's edges, and for when power changed between two readings that don't
+    speak of all the time between them; `low_j` and `high_j` include what a part-time sensor may
+    have missed (`missed`, None for others).
+    """
+
+    edge_j: float
+    low_j: float
+    high_j: float
+    missed: Missed | None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a card can draw, W; None where it isn't known."""
+
+    most_w: float | None
+
+    @property
+    def least_w(self) -> float:
+        """The least that a card under power draws."""
+        return IDLE_SHARE * self.most_w if self.most_w else 0.0
+
+
+def sampling(
+    source: Source, spans: Sequence[tuple[int, int]], got: WindowEnergy, limits: Limits
+) -> Sampling:
+    """What a source leaves open about the energy of spans that don't overlap."""
+    edge_j = _edges_j(source, spans)
+    if not source.full_time and not source.counts:
+        edge_j = math.hypot(edge_j, _between_j(source, spans))
+    if not source.part_time or source.seen_share is None:
+        return Sampling(edge_j, edge_j, edge_j, None)
+    power_w = _readings_w(source, spans)
+    most_w = limits.most_w or float(power_w.max(initial=0.0))
+    open_w = missed(power_w, seen_share=source.seen_share, least_w=limits.least_w, most_w=most_w)
+    seconds = sum(b - a for a, b in spans) / 1e9 * got.coverage
+    return Sampling(
+        edge_j,
+        math.hypot(edge_j, open_w.low_w * seconds),
+        math.hypot(edge_j, open_w.high_w * seconds),
+        open_w,
+    )
+
+
+def readings(source: Source, spans: Sequence[tuple[int, int]]) -> int:
+    """How many of a source's readings lie in spans."""
+    starts, ends = zip(*spans, strict=True) if spans else ((), ())
+    first = np.searchsorted(source.reading_ns, starts, side="left")
+    last = np.searchsorted(source.reading_ns, ends, side="right")
+    return int((last - first).sum())
+
+
+def quadrature(*parts: float) -> float:
+    """Independent errors together."""
+    return math.hypot(*parts)
+
+
+def ratio_half_width(a_j: float, a_open_j: float, b_j: float, b_open_j: float) -> float:
+    """The 95 % half-width of a / b for two windows of one card: its gain falls out."""
+    return abs(a_j / b_j) * math.hypot(a_open_j / a_j if a_j else 0.0, b_open_j / b_j)
+
+
+def _edges_j(source: Source, spans: Sequence[tuple[int, int]]) -> float:
+    """All edges together: what happens within a reading, and when the reading really was."""
+    edges = np.asarray(spans, dtype=np.int64).ravel()
+    around = np.asarray([-1.0, -0.5, 0.0, 0.5, 1.0]) * source.blur_s * 1e9
+    power = energy.power_at(source.curve, edges[:, None] + around.astype(np.int64)[None, :])
+    power = np.nan_to_num(power)
+    swing = np.maximum(power.max(axis=1) - power.min(axis=1), LEAST_SWING * power.max(axis=1))
+    # A counter's energy is right and its time is not: an error in time costs all of the power.
+    wrong_w = power.max(axis=1) if source.counts else swing
+    each_j = WITHIN * source.blur_s * swing + source.place_s * wrong_w
+    return float(np.sqrt((each_j**2).sum()))
+
+
+def _between_j(source: Source, spans: Sequence[tuple[int, int]]) -> float:
+    """Changes between two readings came at any time between them: uniform, so 1 / √12 of each."""
+    squares = 0.0
+    curve = source.curve
+    for a, b in spans:
+        low = int(np.searchsorted(curve.t_ns, a, side="left"))
+        high = int(np.searchsorted(curve.t_ns, b, side="right"))
+        seconds = np.diff(curve.t_ns[low:high]) / 1e9
+        change_w = (curve.end_w - curve.start_w)[low : max(low, high - 1)]
+        squares += float(((seconds * change_w) ** 2).sum())
+    return 1.96 * math.sqrt(squares / 12)
+
+
+def _readings_w(source: Source, spans: Sequence[tuple[int, int]]) -> Floats:
+    inside = [
+        source.reading_ns[
+            np.searchsorted(source.reading_ns, a) : np.searchsorted(source.reading_ns, b, "right")
+        ]
+        for a, b in spans
+    ]
+    power = energy.power_at(source.curve, np.concatenate(inside) if inside else [])
+    return power[~np.isnan(power)]
