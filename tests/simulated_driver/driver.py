@@ -147,7 +147,7 @@ class Gpu:
         parts = []
         for t0, w0, t1, w1 in self._pieces(now - 40 * lag, now):  # exp(-40) is left out
             weight0, weight1 = math.exp((t0 - now) / lag), math.exp((t1 - now) / lag)
-            slope = (w1 - w0) / (t1 - t0)
+            slope = (w1 - w0) / (t1 - t0) if t1 > t0 else 0.0  # a sliver that rounding left
             parts.append(w1 * weight1 - w0 * weight0 - slope * lag * (weight1 - weight0))
         return math.fsum(parts)
 
