@@ -78,6 +78,9 @@ class Gpu:
     max_sm_clock_mhz: int = 1980
     power_limit_w: tuple[float, float] = (700, 700)
     """The one in force, and the default."""
+    capability: tuple[int, int] = (9, 0)
+    architecture: int = 9
+    """As NVML numbers them: 5 Volta, 6 Turing, 7 Ampere, 8 Ada, 9 Hopper, 10 Blackwell."""
 
     def true_energy_j(self, t0_ns: int, t1_ns: int) -> float:
         """The energy between two instants of CLOCK_MONOTONIC, J."""
@@ -127,8 +130,8 @@ class Gpu:
             f"power_limit_w {self.power_limit_w[0]} {self.power_limit_w[1]}",
             "clock_reasons 4",
             f"cores {self.cores}",
-            "architecture 9",
-            "compute_capability 9 0",
+            f"architecture {self.architecture}",
+            f"compute_capability {self.capability[0]} {self.capability[1]}",
             "persistence 1",
             "ecc 1",
             *(f"mig_instance {uuid}" for uuid in self.mig),
