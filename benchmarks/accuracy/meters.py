@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from benchmarks.accuracy.classes import CLASSES, cards
 from benchmarks.accuracy.peers.windows import wait_until
 from benchmarks.accuracy.table import OURS, Reading
-from benchmarks.accuracy.waveforms import Play, Window
+from benchmarks.accuracy.waveforms import Play
 from tests.simulated_driver.driver import Driver, Gpu
 
 HERE = Path(__file__).parent
@@ -46,6 +46,14 @@ PROGRAMS = (
 )
 
 
+class Slot(NamedTuple):
+    """A window in ns of CLOCK_MONOTONIC."""
+
+    waveform: str
+    begin_ns: int
+    end_ns: int
+
+
 class Peer(NamedTuple):
     """A peer's program that is running."""
 
@@ -65,12 +73,12 @@ def measure(
     epoch_ns = time.monotonic_ns()
     gpus = cards(play.curve, epoch_ns)
     environ = simulated(gpus, library, folder)
-    windows = [
-        {"waveform": w.waveform, "begin_ns": epoch_ns + round(w.begin_s * S),
-         "end_ns": epoch_ns + round(w.end_s * S)}
+    slots = [
+        Slot(w.waveform, epoch_ns + round(w.begin_s * S), epoch_ns + round(w.end_s * S))
         for w in play.windows
-    ]  # fmt: skip
+    ]
     plan = folder / "plan.json"
+    windows = [slot._asdict() for slot in slots]
     plan.write_text(json.dumps({"windows": windows, "gpus": len(gpus)}))
     peers = [
         peer
@@ -78,12 +86,8 @@ def measure(
         for peer in start(program, pythons[program.package], plan, environ, len(gpus))
     ]
     try:
-        await_ready(peers, windows[0]["begin_ns"])
-        said = [
-            line
-            for window, times in zip(play.windows, windows, strict=True)
-            for line in vidmeter(window, times["begin_ns"], environ, folder)
-        ]
+        await_ready(peers, slots[0].begin_ns)
+        said = [line for slot in slots for line in vidmeter(slot, environ, folder)]
         for peer in peers:
             said += finished(peer)
     finally:
@@ -164,26 +168,29 @@ def last_words(peer: Peer) -> str:
     return next((line for line in reversed(said) if line.strip()), "it said nothing")
 
 
-def vidmeter(
-    window: Window, begin_ns: int, environ: Mapping[str, str], folder: Path
-) -> Iterator[dict[str, Any]]:
+def vidmeter(slot: Slot, environ: Mapping[str, str], folder: Path) -> Iterator[dict[str, Any]]:
     """`vidmeter run` around a sleep, and what its JSON says of each card."""
-    name = f"vidmeter-{begin_ns}"
+    name = f"vidmeter-{slot.begin_ns}"
     result = folder / f"{name}.json"
     command = [sys.executable, "-m", "vidmeter", "run", "--quiet", "--json", str(result)]
     command += ["--output", str(folder / f"{name}.vidmeter"), "--"]
-    command += ["sleep", str(window.end_s - window.begin_s)]
-    wait_until(begin_ns)
+    command += ["sleep", str((slot.end_ns - slot.begin_ns) / S)]
+    wait_until(slot.begin_ns)
+    before_ns = time.monotonic_ns()
     subprocess.run(command, cwd=folder, env=environ, check=True, stdin=subprocess.DEVNULL)
+    after_ns = time.monotonic_ns()
     summary = json.loads(result.read_text())
+    start_ns, end_ns = summary["window"]["start_ns"], summary["window"]["end_ns"]
+    if not (before_ns <= start_ns <= end_ns - (slot.end_ns - slot.begin_ns) < end_ns <= after_ns):
+        raise SystemExit(f"vidmeter's window isn't that of its command: {start_ns} to {end_ns}")
     for gpu, device in enumerate(d for d in summary["devices"] if d["kind"] == "gpu"):
         energy = device["energy_j"]
         yield {
             "meter": OURS,
-            "waveform": window.waveform,
+            "waveform": slot.waveform,
             "gpu": gpu,
-            "begin_ns": summary["window"]["start_ns"],
-            "end_ns": summary["window"]["end_ns"],
+            "begin_ns": start_ns,
+            "end_ns": end_ns,
             "energy_j": energy,
             "reason": None if energy is not None else _why_none(device),
             "low_j": device["low_j"],

@@ -1,8 +1,9 @@
 """What the programs in this folder share. Each runs one peer, in that peer's own environment.
 
 PYTHON PROGRAM.py PLAN RESULT [GPU]: PLAN is JSON (what to open and close when, ns of
-CLOCK_MONOTONIC), RESULT gets a line of JSON when the peer is ready and one for each window and card.
-A meter's own window goes from the middle of its opening call to the middle of its closing one.
+CLOCK_MONOTONIC), RESULT gets a line of JSON when the peer is ready and one for each window and
+card. A meter's own window goes from the middle of its opening call to the middle of its closing
+one.
 Standard library alone: nothing of the repository is installed here.
 """
 
