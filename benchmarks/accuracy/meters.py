@@ -25,7 +25,13 @@ ROOT = HERE.parents[1]
 HIDDEN = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES", "ZEUSD_SOCK_PATH")
 NVIDIA_SMI = "#!/bin/sh\necho 'NVIDIA System Management Interface, simulated'\n"
 """CodeCarbon reads NVML only where `nvidia-smi --help` succeeds, as it does beside every driver."""
+STARTING = 1
+"""How many may be starting when the next one does: PowerMonitor gives up after 10 s of it."""
 S = 1_000_000_000
+
+
+class NotReady(Exception):
+    """A peer that ended early, or took too long to start."""
 
 
 class Program(NamedTuple):
@@ -68,7 +74,7 @@ def measure(
 ) -> list[Reading]:
     """What all meters say of the windows of one play. `folder` is new, and takes what they write.
 
-    Raises SystemExit if a peer ends early or isn't ready for the first window.
+    Raises NotReady if a peer isn't ready for the first window.
     """
     epoch_ns = time.monotonic_ns()
     gpus = cards(play.curve, epoch_ns)
@@ -80,12 +86,12 @@ def measure(
     plan = folder / "plan.json"
     windows = [slot._asdict() for slot in slots]
     plan.write_text(json.dumps({"windows": windows, "gpus": len(gpus)}))
-    peers = [
-        peer
-        for program in PROGRAMS
-        for peer in start(program, pythons[program.package], plan, environ, len(gpus))
-    ]
+    peers: list[Peer] = []
     try:
+        for program in PROGRAMS:
+            for peer in start(program, pythons[program.package], plan, environ, len(gpus)):
+                peers.append(peer)
+                await_ready(peers, slots[0].begin_ns, at_most=STARTING)
         await_ready(peers, slots[0].begin_ns)
         said = [line for slot in slots for line in vidmeter(slot, environ, folder)]
         for peer in peers:
@@ -138,18 +144,18 @@ def start(
         yield Peer(program.meter, process, result, log)
 
 
-def await_ready(peers: Sequence[Peer], before_ns: int) -> None:
-    """Wait until every peer could begin."""
+def await_ready(peers: Sequence[Peer], before_ns: int, *, at_most: int = 0) -> None:
+    """Wait until every peer could begin, or `at_most` so many can't yet."""
     waiting = list(peers)
-    while waiting:
+    while len(waiting) > at_most:
         waiting = [peer for peer in waiting if not (peer.result.exists() and lines(peer))]
         for peer in waiting:
             if peer.process.poll() is not None:
-                raise SystemExit(f"{peer.meter} ended early: {last_words(peer)}")
+                raise NotReady(f"{peer.meter} ended early: {last_words(peer)}")
         if waiting and time.monotonic_ns() > before_ns:
             names = ", ".join(sorted({peer.meter for peer in waiting}))
-            raise SystemExit(f"{names} not ready in time: the machine is too busy, try --lead")
-        time.sleep(0.2)
+            raise NotReady(f"{names} not ready in time: the machine is too busy, try --lead")
+        time.sleep(0.1)
 
 
 def finished(peer: Peer) -> list[dict[str, Any]]:
