@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -130,8 +131,15 @@ def report(bench: Benchmark, table: Sequence[Row], readings: Sequence[Reading]) 
     }
     bench.raw = {
         "rows": [row.as_json() for row in table],
-        "readings": [asdict(r) | {"error_pct": r.error_pct, "holds": r.holds} for r in readings],
+        "readings": [compact(reading) for reading in readings],
     }
+
+
+def compact(reading: Reading) -> dict[str, Any]:
+    """A reading without what it doesn't have, to a tenth of a mJ, with its error."""
+    every = asdict(reading) | {"error_pct": reading.error_pct}
+    known = {key: value for key, value in every.items() if value is not None}
+    return {k: round(v, 4) if isinstance(v, float) else v for k, v in known.items()}
 
 
 if __name__ == "__main__":
