@@ -1,4 +1,7 @@
-"""nvitop's ResourceMetricCollector at its interval of 1 s: mean power × time, all cards at once."""
+"""nvitop's ResourceMetricCollector at its interval of 1 s: mean power × time, all cards at once.
+
+Each window has a collector of its own: one that was deactivated doesn't sample any more.
+"""
 
 from nvitop import Device, ResourceMetricCollector
 from windows import follow, plan
@@ -17,6 +20,7 @@ class Collector:
     def close(self) -> dict[int, float | str]:
         found = self.collector.collect()
         self.collector.deactivate(tag="window")
+        self.collector = ResourceMetricCollector(self.devices, interval=INTERVAL_S)
         seconds = found["window/duration (s)"]
         keys = {d.index: f"window/gpu:{d.index}/power_usage (W)/mean" for d in self.devices}
         return {
