@@ -148,14 +148,8 @@ def _disagreement(e: DeviceEnergy) -> Iterable[Caution]:
 def _sensor(e: DeviceEnergy) -> Iterable[Caution]:
     for name, why in e.set_aside.items():
         yield Caution("quarantined", f"{e.device.label}: the {name} is not used: {why}")
-    if e.in_step and e.seen_share is not None and e.energy_j is not None:
-        yield Caution(
-            "aliasing",
-            f"{e.device.label}: this sensor looks {e.seen_share * 100:.0f} % of the time only, and"
-            " nothing here shows what goes on between: a load in step with it would be misread, so"
-            " the interval is wide",
-            "let the work repeat with pauses of changing length between the repeats",
-        )
+    if e.in_step and e.energy_j is not None:
+        yield _unseen(e)
     if e.raw_j is not None and e.energy_j is not None:
         facts = e.device.facts["calibration"]
         yield Caution(
@@ -165,6 +159,21 @@ def _sensor(e: DeviceEnergy) -> Iterable[Caution]:
         )
     for doubt in known_of(e.device).doubts:
         yield Caution("calibration", doubt)
+
+
+def _unseen(e: DeviceEnergy) -> Caution:
+    """A sensor that looks part of the time, and nothing to hold it against."""
+    if e.seen_share is None:
+        looks = "how much of the time this sensor looks isn't known"
+        remedy = "`vidmeter calibrate` finds that out"
+    else:
+        looks = f"this sensor looks {e.seen_share * 100:.0f} % of the time only"
+        remedy = "let the work repeat with pauses of changing length between the repeats"
+    text = (
+        f"{e.device.label}: {looks}, and nothing here shows what goes on between: a load in step"
+        " with it would be misread, so the interval is wide"
+    )
+    return Caution("aliasing", text, remedy)
 
 
 def _provenance(energies: Sequence[DeviceEnergy]) -> Iterable[Caution]:
