@@ -55,6 +55,11 @@ class Bound:
         """Whether any of it is power or energy."""
         return any(source.power for source in self.sources)
 
+    @property
+    def series(self) -> frozenset[Series]:
+        """All that it brings."""
+        return frozenset(series for source in self.sources for series in source.series)
+
 
 def bind(uuid: str, handle: Any, memory: Memory, *, mig: bool) -> Bound:
     """What this card offers, asked through `handle`."""
