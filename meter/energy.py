@@ -191,8 +191,8 @@ def renewed(t_ns: ArrayLike, value: ArrayLike, refresh_ns: int) -> tuple[Ints, F
     turn = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
     times, levels = np.repeat(came, count) + turn * refresh_ns, np.repeat(level, count)
     # Where nobody asked for longer than a gap, nothing is known to have come.
-    next_asked = t[np.minimum(np.searchsorted(t, times), len(t) - 1)]
-    heard = (turn == 0) | (next_asked - times <= silent_ns)
+    after = np.clip(np.searchsorted(t, times), 1, len(t) - 1)
+    heard = (turn == 0) | (t[after] - t[after - 1] <= silent_ns)
     return times[heard], levels[heard]
 
 

@@ -85,7 +85,7 @@ def bind(uuid: str, handle: Any, memory: Memory, *, mig: bool) -> Bound:
         sources.append(_fields(handle, chosen, memory, ages=None if ring else ages))
     if Quantity.ENERGY not in quantities:
         sources += _getter(uuid, handle, Quantity.ENERGY, "TotalEnergyConsumption", 0, memory)
-    if Quantity.POWER_INSTANT not in quantities:
+    if not quantities >= {Quantity.POWER_INSTANT, Quantity.POWER_AVERAGE}:  # it is one of the two
         window_ns = S if _averages_usage(handle) else None
         sources += _getter(
             uuid, handle, Quantity.POWER_USAGE, "PowerUsage", 0, memory, window_ns=window_ns
