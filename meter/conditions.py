@@ -38,7 +38,7 @@ _BITS = {
     "hw_thermal": 0x40,
     "power_brake": 0x80,
 }
-"""Bits of NVML's mask (nvmlClocksEventReason… in nvml.h)."""
+"""Bits of NVML's mask of clocks event reasons (nvml.h)."""
 _HW_SLOWDOWN, _HW_SLOWDOWN_TOLD = 0x8, 0x40 | 0x80
 """The hardware slowed down; the other two say why, where the card tells."""
 

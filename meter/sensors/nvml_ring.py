@@ -50,6 +50,10 @@ class Ring:
         self._recent: dict[tuple[int, float], None] = {}
         self._spacing_ns = 0.0
 
+    @property
+    def series(self) -> tuple[Series, ...]:
+        return (self._series,)
+
     def read(self, clocks: Clocks, into: Reading) -> int:
         last_ns = self._memory.newest_ns.get(self._series)
         code, entries = self._ask(self._from_us(clocks, last_ns))

@@ -256,17 +256,27 @@ def test_a_driver_that_dies_is_opened_anew_when_it_is_there_again(
 def test_another_card_at_the_same_place_is_never_taken_for_the_one_that_was_lost(
     simulated_driver: Simulated, tmp_path: Path
 ) -> None:
-    """The driver comes back with another card at the index, as after a swap of cards."""
+    """The driver comes back with another card at one index, and with less to tell of the other."""
     gone = Gpu([(0, 300)])
-    environ = simulated_driver(Driver([gone], dead_s=(2.0, 2.2)))
+    kept = Gpu([(0, 200)], uuid="GPU-2", pci="00000000:02:00.0", epoch_ns=gone.epoch_ns)
+    environ = simulated_driver(Driver([gone, kept], dead_s=(2.0, 2.2)))
     process = start(environ, tmp_path, "sleep", "5")
     time.sleep(max(0.0, (gone.epoch_ns + 1.7 * S - time.monotonic_ns()) / S))
     other = Gpu([(0, 50)], uuid="GPU-other", epoch_ns=gone.epoch_ns)
-    Driver([other], dead_s=(2.0, 2.2)).write(Path(environ["VIDMETER_SIM_NVML"]))
+    less = replace(kept, answers={"nvmlDeviceGetTemperature": 3})
+    Driver([other, less], dead_s=(2.0, 2.2)).write(Path(environ["VIDMETER_SIM_NVML"]))
     run = run_of(process, tmp_path)
-    assert [e.kind for e in events(run, "device_lost", "device_back")] == ["device_lost"]
-    assert set(trace(run, Quantity.POWER_INSTANT).value) == {300}
-    assert trace(run, Quantity.POWER_INSTANT).t_ns[-1] < gone.epoch_ns + 2.1 * S
+
+    came_and_went = {e.device: [] for e in run.events if e.device}
+    for event in events(run, "device_lost", "device_back"):
+        came_and_went[event.device].append(event.kind)
+    assert came_and_went == {gone.uuid: ["device_lost"], kept.uuid: ["device_lost", "device_back"]}
+    power = trace(run, Quantity.POWER_INSTANT, gone.uuid)
+    assert set(power.value) == {300}
+    assert power.t_ns[-1] < gone.epoch_ns + 2.1 * S
+    assert set(trace(run, Quantity.POWER_INSTANT, kept.uuid).value) == {200}
+    told = [e.detail for e in events(run, "read_failed") if e.device == kept.uuid]
+    assert "temperature_c is not offered any more since the GPU was lost" in told
 
 
 def test_a_counter_that_leaps_is_an_event_with_its_numbers(recordings: Recordings) -> None:
