@@ -156,7 +156,8 @@ def _source(
         if quality is not None and share is None:
             share = quality.seen_share
     least_share = 1.0 if share is None else share
-    if share is None and device.sensor == "nvml" and series.quantity is not Quantity.ENERGY:
+    read = device.provenance is Provenance.MEASURED and device.kind is Kind.GPU
+    if share is None and read and series.quantity is not Quantity.ENERGY:
         least_share = UNKNOWN_SHARE
     curve = raw
     if calibration is not None and device.provenance is Provenance.MEASURED:
