@@ -198,7 +198,7 @@ class ModelledCpu:
         return self._devices
 
     def read(self, now_ns: int, *, catch_up: bool = False) -> Reading:
-        """The busy seconds until now; the kernel counts them in ticks of 10 ms, so not too often."""
+        """The busy seconds until now; the kernel counts in ticks of 10 ms, so not too often."""
         if now_ns < self._due_ns and not catch_up:
             return Reading()
         self._due_ns = now_ns + EVERY_NS
