@@ -21,6 +21,7 @@ from benchmarks.accuracy.table import METERS, Reading, Row, markdown, rows, verd
 from benchmarks.accuracy.waveforms import WAVEFORMS, Play, Waveform, plays
 from benchmarks.side_by_side import Benchmark, Estimate, options
 from tests.simulated_driver.driver import build
+from vidmeter import __version__
 
 ROUNDS = 3
 LEAD_S = 50.0
@@ -43,7 +44,8 @@ def main() -> None:
         folder = Path(name)
         venvs = (arguments.venvs or folder / "venvs").resolve()
         pythons = {package: python(venvs, package) for package in PACKAGES}
-        bench.versions = {p: version(at, p) or "unknown" for p, at in pythons.items()}
+        versions = {package: version(at, package) for package, at in pythons.items()}
+        bench.versions = {"vidmeter": __version__} | {p: v for p, v in versions.items() if v}
         readings = take(
             waveforms,
             1 if arguments.quick else arguments.rounds,

@@ -18,8 +18,10 @@ class Carbon:
     def open(self) -> None:
         self.tracker.start()
 
-    def close(self) -> dict[int, float | str]:
+    def close(self) -> None:
         self.tracker.stop()
+
+    def energies(self) -> dict[int, float | str]:
         energy_j = self.tracker.final_emissions_data.gpu_energy * J_PER_KWH
         self.tracker = _tracker(self.gpu)
         return {self.gpu: energy_j}

@@ -13,13 +13,17 @@ class Collector:
     def __init__(self) -> None:
         self.devices = Device.all()
         self.collector = ResourceMetricCollector(self.devices, interval=INTERVAL_S)
+        self.found: dict[str, float] = {}
 
     def open(self) -> None:
         self.collector.activate(tag="window")
 
-    def close(self) -> dict[int, float | str]:
-        found = self.collector.collect()
+    def close(self) -> None:
+        self.found = self.collector.collect()
         self.collector.deactivate(tag="window")
+
+    def energies(self) -> dict[int, float | str]:
+        found = self.found
         self.collector = ResourceMetricCollector(self.devices, interval=INTERVAL_S)
         seconds = found["window/duration (s)"]
         keys = {d.index: f"window/gpu:{d.index}/power_usage (W)/mean" for d in self.devices}

@@ -10,9 +10,12 @@ Standard library alone: nothing of the repository is installed here.
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
+
+SETTLE_S = 0.5
+"""For what a meter has still in its pipes when all close at once."""
 
 
 class Meter(Protocol):
@@ -22,8 +25,12 @@ class Meter(Protocol):
         """Begin a window."""
         ...
 
-    def close(self) -> Mapping[int, float | str]:
-        """End it: the energy of each card, J, or in words why there is none."""
+    def close(self) -> None:
+        """End it."""
+        ...
+
+    def energies(self) -> Mapping[int, float | str]:
+        """What it says, asked a moment later: joules of each card, or in words why none."""
         ...
 
 
@@ -39,13 +46,12 @@ def follow(windows: Sequence[Mapping[str, Any]], meters: Sequence[Meter]) -> Non
         print(json.dumps({"ready": True}), file=out)
         for window in windows:
             wait_until(window["begin_ns"])
-            begins_ns = [_timed_open(meter) for meter in meters]
+            begins_ns = [_middle(meter.open) for meter in meters]
             wait_until(window["end_ns"])
-            for meter, begin_ns in zip(meters, begins_ns, strict=True):
-                before_ns = time.monotonic_ns()
-                said = meter.close()
-                end_ns = (before_ns + time.monotonic_ns()) // 2
-                for gpu, value in said.items():
+            ends_ns = [_middle(meter.close) for meter in meters]
+            time.sleep(SETTLE_S)
+            for meter, begin_ns, end_ns in zip(meters, begins_ns, ends_ns, strict=True):
+                for gpu, value in meter.energies().items():
                     line = {"waveform": window["waveform"], "gpu": gpu}
                     line |= {"begin_ns": begin_ns, "end_ns": end_ns}
                     key = "reason" if isinstance(value, str) else "energy_j"
@@ -57,7 +63,7 @@ def wait_until(t_ns: int) -> None:
     time.sleep(max(0, t_ns - time.monotonic_ns()) / 1e9)
 
 
-def _timed_open(meter: Meter) -> int:
+def _middle(call: Callable[[], None]) -> int:
     before_ns = time.monotonic_ns()
-    meter.open()
+    call()
     return (before_ns + time.monotonic_ns()) // 2

@@ -15,6 +15,7 @@ class Zeus:
         self.gpu = gpu
         self.monitor = ZeusMonitor(gpu_indices=[gpu], cpu_indices=[])
         self.refused = False
+        self.energy_j = 0.0
 
     def open(self) -> None:
         try:
@@ -22,11 +23,13 @@ class Zeus:
         except ZeusGPUNotSupportedError:
             self.refused = True
 
-    def close(self) -> dict[int, float | str]:
-        if self.refused:
-            return {self.gpu: REFUSED}
-        measurement = self.monitor.end_window("window", sync_execution=False)
-        return {self.gpu: measurement.gpu_energy[self.gpu]}
+    def close(self) -> None:
+        if not self.refused:
+            measurement = self.monitor.end_window("window", sync_execution=False)
+            self.energy_j = measurement.gpu_energy[self.gpu]
+
+    def energies(self) -> dict[int, float | str]:
+        return {self.gpu: REFUSED if self.refused else self.energy_j}
 
 
 if __name__ == "__main__":
