@@ -22,7 +22,15 @@ from tests.simulated_driver.driver import Counter, Driver, Gpu, Reading, Ring
 ROOT = Path(__file__).parents[2]
 Runs = dict[str, tuple[Gpu, dict[str, Any], str]]
 
-SETTLED = [(0, 150), (4, 150), (4, 650), (4.6, 600), (4.9, 300), (5.3, 580), (5.3, 200)]
+SETTLED: list[tuple[float, float]] = [
+    (0, 150),
+    (4, 150),
+    (4, 650),
+    (4.6, 600),
+    (4.9, 300),
+    (5.3, 580),
+    (5.3, 200),
+]
 """Steps and ramps between 4 and 5.3 s, and even power at both ends of a run around them."""
 
 
@@ -83,7 +91,7 @@ def only(curve: list[tuple[float, float]], **offered: Any) -> Callable[[], Gpu]:
     )
 
 
-FAST = [(0, 200), (0.0185, 200), (0.0185, 600), (0.037, 600)]
+FAST: list[tuple[float, float]] = [(0, 200), (0.0185, 200), (0.0185, 600), (0.037, 600)]
 """A load of 37 ms, which doesn't beat with a refresh of 100 ms."""
 
 SORTS = {

@@ -13,7 +13,15 @@ S = 1_000_000_000
 MS = 1_000_000
 Simulated = Callable[[Driver], dict[str, str]]
 
-WAVES = [(0, 120), (0.7, 120), (0.7, 640), (1.3, 610), (2.1, 240), (2.4, 520), (2.87, 120)]
+WAVES: list[tuple[float, float]] = [
+    (0, 120),
+    (0.7, 120),
+    (0.7, 640),
+    (1.3, 610),
+    (2.1, 240),
+    (2.4, 520),
+    (2.87, 120),
+]
 """Steps and ramps, whose period is no multiple of any refresh."""
 
 PRELUDE = """

@@ -989,18 +989,19 @@ static unsigned long long reason_of(unsigned field)
 static int fill(struct device *device, int64_t age, nvmlFieldValue_t *field, int64_t *at)
 {
     struct gpu *g = device->gpu;
+    int kind;
+
     switch (field->fieldId) {
     case FIELD_INSTANT:
     case FIELD_AVERAGE:
-        if (field->scopeId > SCOPE_MEMORY)
+        kind = field->scopeId == SCOPE_MODULE     ? MODULE
+               : field->scopeId == SCOPE_MEMORY   ? MEMORY
+               : field->fieldId == FIELD_INSTANT  ? INSTANT
+                                                  : AVERAGE;
+        if (field->scopeId > SCOPE_MEMORY || (field->scopeId && !g->readings[kind].refresh_ns))
             return NOT_SUPPORTED;
         field->valueType = VALUE_UNSIGNED_INT;
-        return power(device,
-                     field->scopeId == SCOPE_MODULE       ? MODULE
-                     : field->scopeId == SCOPE_MEMORY     ? MEMORY
-                     : field->fieldId == FIELD_INSTANT    ? INSTANT
-                                                          : AVERAGE,
-                     age, &field->value.uiVal, at);
+        return power(device, kind, age, &field->value.uiVal, at);
     case FIELD_TOTAL_ENERGY:
     case FIELD_ENERGY:
         if (device->mig || !g->tick_ns || field->scopeId)

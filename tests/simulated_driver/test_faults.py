@@ -132,7 +132,7 @@ def test_functions_that_ask_for_no_card_may_be_refused(simulated_driver: Simulat
 
 
 # No step is a multiple of the refresh, so that a stamp names one instant.
-STEPS = {"clock_steps": [(0.8, -1507.0), (1.1, 45.0)], "suspends": [(1.0, 3600.0)]}
+STEPPED = Driver(clock_steps=[(0.8, -1507), (1.1, 45)], suspends=[(1, 3600)])
 
 
 def test_stamps_are_on_the_stepped_wall_clock_and_old_samples_keep_theirs(
@@ -140,7 +140,7 @@ def test_stamps_are_on_the_stepped_wall_clock_and_old_samples_keep_theirs(
 ) -> None:
     gpu = Gpu(WAVES, repeat=True, instant=Reading(20, 20), ring=Ring(20, 100))
     gpu = replace(gpu, epoch_ns=gpu.epoch_ns - 300 * MS)
-    driver = Driver([gpu], **STEPS)
+    driver = replace(STEPPED, gpus=[gpu])
 
     seen, samples, newer = ask(
         simulated_driver(driver),
@@ -196,7 +196,7 @@ out = [out, int(child.stdout)]
 def test_a_process_sees_the_steps_and_the_suspends_itself(
     simulated_driver: Simulated, stepped_clocks: Stepped
 ) -> None:
-    driver = Driver(epoch_ns=time.monotonic_ns() - 300 * MS, **STEPS)
+    driver = replace(STEPPED, epoch_ns=time.monotonic_ns() - 300 * MS)
     start_ns = driver.start_ns()
 
     seen, child_ahead_ns = ask(

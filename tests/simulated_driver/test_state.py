@@ -49,7 +49,11 @@ out = [wrapped, first, parts]
     )
 
     none, everywhere = (1 << 64) - 1, (1 << 32) - 1
-    expected = [[[101, 1 << 30], [102, None]], [[103, 3 << 30]], [[104, 4 << 30]]]
+    expected: list[list[list[int | None]]] = [
+        [[101, 1 << 30], [102, None]],
+        [[103, 3 << 30]],
+        [[104, 4 << 30]],
+    ]
     for kind, listed in enumerate(expected):
         told = [[*process, everywhere, everywhere] for process in listed]
         assert wrapped[3 * kind : 3 * kind + 3] == [told] * 3
