@@ -3,8 +3,8 @@
 What was true is a course of cumulative energy: that of a load that was switched on and off at known
 instants, or that of a better sensor of the same card, such as the driver's own samples. Two sorts
 of sensor are tried: one that shows the mean of its last window (a box), and one that follows as a
-first-order lag (the logarithmic class of Yang, Adámek, Armour, "Part-time Power Measurements", arXiv
-2312.02741). The one that explains more of the readings is taken. Where another width explains them
+first-order lag (the logarithmic class of Yang, Adámek, Armour, "Part-time Power Measurements",
+arXiv 2312.02741). The one that explains more of the readings is taken. Where another width explains them
 as well, as with power that hardly changes, nothing is said.
 """
 
@@ -24,6 +24,9 @@ MOST = 1200
 LONGEST_S = 180.0
 EXPLAINS = 0.5
 """A fit that leaves more of the variance open than this is none."""
+COARSE, EXPLAINS_FINELY = 2.0, 0.999
+"""Against a sensor with stretches of its own, a width of less than two of them is told only if
+nearly all is explained: what happens within a stretch is a guess."""
 GAIN = (0.7, 1.4)
 """Between which factors two sensors of one card may differ; any other slope is a chance fit."""
 CLEARLY = 12.0
@@ -65,12 +68,22 @@ class Window(NamedTuple):
 class Course:
     """What was true: power that is constant between knots, as its integral, from `origin_ns` on."""
 
-    def __init__(self, t_ns: Ints, at: Floats, *, holes: Sequence[tuple[int, int]] = ()) -> None:
-        self.origin_ns = int(t_ns[0])
-        self.t_s: Floats = (t_ns - t_ns[0]) / 1e9
+    def __init__(
+        self,
+        t_s: Floats,
+        at: Floats,
+        origin_ns: int,
+        *,
+        holes: Sequence[tuple[int, int]] = (),
+        coarse_s: float = 0.0,
+    ) -> None:
+        """`coarse_s` is how long a stretch is of which no more than the mean is known."""
+        self.origin_ns = origin_ns
+        self.t_s = t_s
         self.at = at
-        self.power: Floats = np.diff(at) / np.diff(self.t_s)
+        self.power: Floats = np.diff(at) / np.diff(t_s)
         self.holes = holes
+        self.coarse_s = coarse_s
 
     def box(self, end_s: Floats, window_s: float) -> Floats:
         """The mean over windows that end at `end_s`."""
@@ -101,27 +114,54 @@ def of_edges(edges_ns: Sequence[int]) -> Course:
     t = np.asarray(t, dtype=np.int64)
     on = (np.arange(len(t) - 1) % 2 == 1) & (np.arange(len(t) - 1) <= len(edges_ns))
     at = np.concatenate(([0.0], np.cumsum(np.diff(t) / 1e9 * on)))
-    return Course(t, at)
+    return Course((t - t[0]) / 1e9, at, int(t[0]))
 
 
 def of_curve(curve: Curve) -> Course:
-    """The course of another sensor of the same card."""
+    """The course of another sensor of the same card.
+
+    Power changes in steps far more often than it slides: where a stretch's mean lies between those
+    of its neighbours, the step from one to the other is put where it gives that mean.
+    """
     unseen = np.flatnonzero(~curve.seen)
     holes = [(int(curve.t_ns[i]), int(curve.t_ns[i + 1])) for i in unseen]
-    return Course(curve.t_ns, curve.at_j, holes=holes)
+    t_s, at = (curve.t_ns - curve.t_ns[0]) / 1e9, curve.at_j
+    span = np.diff(t_s)
+    mean = np.diff(at) / span
+    before, after = mean[:-2], mean[2:]
+    rise = after - before
+    share = (after - mean[1:-1]) / np.where(rise == 0, 1.0, rise)
+    steps = np.flatnonzero((rise != 0) & (share > 0) & (share < 1)) + 1
+    steps = steps[curve.seen[steps - 1] & curve.seen[steps] & curve.seen[steps + 1]]
+    into_s = share[steps - 1] * span[steps]
+    t_all = np.concatenate((t_s, t_s[steps] + into_s))
+    at_all = np.concatenate((at, at[steps] + into_s * mean[steps - 1]))
+    order = np.argsort(t_all, kind="stable")
+    t_all, at_all = t_all[order], at_all[order]
+    apart = np.concatenate(([True], np.diff(t_all) > 1e-9))
+    coarse_s = float(np.median(span)) if len(span) else 0.0
+    return Course(t_all[apart], at_all[apart], int(curve.t_ns[0]), holes=holes, coarse_s=coarse_s)
 
 
-def fit(course: Course, t_ns: ArrayLike, power_w: ArrayLike, *, same: bool) -> Window | None:
+def fit(
+    course: Course,
+    t_ns: ArrayLike,
+    power_w: ArrayLike,
+    *,
+    same: bool,
+    within: tuple[int, int] | None = None,
+) -> Window | None:
     """The better of a box and a lag, None where neither explains the readings, or several do.
 
     A reading first seen at t is taken for the box of [t - delay - window, t - delay], or for the
     lag at t - delay. Give the readings as they are renewed (`renewals`), and a load that doesn't
-    keep step with the sensor. `same` says that the course is in watts of the same card.
+    keep step with the sensor. `same` says that the course is in watts of the same card. Of the
+    readings, those `within` are taken, by default all that the course speaks of.
     """
     found = [
         w
-        for w in (_fit(course, t_ns, power_w, lag=lag, same=same) for lag in (False, True))
-        if w is not None
+        for lag in (False, True)
+        if (w := _fit(course, t_ns, power_w, lag=lag, same=same, within=within)) is not None
     ]
     if len(found) < 2:
         return found[0] if found else None
@@ -131,7 +171,8 @@ def fit(course: Course, t_ns: ArrayLike, power_w: ArrayLike, *, same: bool) -> W
 
 def fit_window(edges_ns: Sequence[int], t_ns: ArrayLike, power_w: ArrayLike) -> Window | None:
     """The window from readings of a load that was switched on and off; see `fit`. Boxes only."""
-    return _fit(of_edges(edges_ns), t_ns, power_w, lag=False, same=False, edges=edges_ns)
+    within = (edges_ns[0], edges_ns[-1] + 500_000_000)
+    return _fit(of_edges(edges_ns), t_ns, power_w, lag=False, same=False, within=within)
 
 
 def _fit(
@@ -141,9 +182,9 @@ def _fit(
     *,
     lag: bool,
     same: bool,
-    edges: Sequence[int] | None = None,
+    within: tuple[int, int] | None = None,
 ) -> Window | None:
-    t_s, p = _chosen(course, np.asarray(t_ns, np.int64), np.asarray(power_w, np.float64), edges)
+    t_s, p = _chosen(course, np.asarray(t_ns, np.int64), np.asarray(power_w, np.float64), within)
     if len(p) < FEWEST or float(np.var(p)) == 0:
         return None
     shape, middle = (course.lag, 1.0) if lag else (course.box, 0.5)
@@ -157,7 +198,9 @@ def _fit(
     slope, low = np.polyfit(shape(t_s - delay_s, width_s), p, 1)
     if same and not GAIN[0] < slope < GAIN[1]:
         return None
-    least, most = float(course.power.min()), float(course.power.max())
+    if width_s < COARSE * course.coarse_s and r2 < EXPLAINS_FINELY:
+        return None
+    least, most = float(np.min(course.power)), float(np.max(course.power))
     return Window(
         None if lag else width_s,
         width_s if lag else None,
@@ -170,14 +213,14 @@ def _fit(
 
 
 def _chosen(
-    course: Course, t_ns: Ints, power_w: Floats, edges: Sequence[int] | None
+    course: Course, t_ns: Ints, power_w: Floats, within: tuple[int, int] | None
 ) -> tuple[Floats, Floats]:
     """The readings that the course can explain: within it, and not of its holes."""
     start, end = course.origin_ns, course.origin_ns + int(course.t_s[-1] * 1e9)
     # A window looks back: the first readings are of a time before the course.
     inside = (t_ns >= start + 2_500_000_000) & (t_ns <= min(end, start + int(LONGEST_S * 1e9)))
-    if edges is not None:
-        inside = (t_ns >= edges[0]) & (t_ns <= edges[-1] + 500_000_000)
+    if within is not None:
+        inside = (t_ns >= within[0]) & (t_ns <= within[1])
     for low, high in course.holes:
         inside &= (t_ns < low) | (t_ns > high + 2_500_000_000)
     at = np.flatnonzero(inside)

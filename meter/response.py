@@ -23,7 +23,7 @@ ALL_NEW = 0.75
 """Where more of the readings than this are new, they are renewed faster than they were read."""
 STAMPED = 1.6
 """Readings this much further apart than they were asked for carry the sensor's own stamps."""
-STEADY = 0.4
+STEADY = 0.6
 """Renewals that stray from an even grid by less than this part of the time between two looks are
 taken to be on it: what they stray by is the looking."""
 
@@ -62,7 +62,9 @@ def refresh_period(t_ns: ArrayLike, value: ArrayLike, *, asked_s: float | None =
     stamped = asked_s is not None and apart_s > STAMPED * asked_s
     at = np.arange(len(t), dtype=np.int64) if stamped else changes(value)
     intervals = np.diff(t[at]) / 1e9
-    found = Refresh(None, asked_s if stamped and asked_s else apart_s, len(at), quantiles(intervals))
+    found = Refresh(
+        None, asked_s if stamped and asked_s else apart_s, len(at), quantiles(intervals)
+    )
     if len(intervals) < 2 or (not stamped and len(at) > ALL_NEW * (len(t) - 1)):
         return found
     # Seen by looking, one period may be a look shorter or longer: the mean of the shortest is not.
@@ -83,7 +85,10 @@ def renewals(
     """
     t, v = np.asarray(t_ns, np.int64), np.asarray(value, np.float64)
     found = refresh_period(t, v, asked_s=asked_s)
-    if found.period_s is None or found.polled_every_s * STAMPED < float(np.median(np.diff(t))) / 1e9:
+    if (
+        found.period_s is None
+        or found.polled_every_s * STAMPED < float(np.median(np.diff(t))) / 1e9
+    ):
         return t, v
     at = changes(v)
     every_ns = found.period_s * 1e9

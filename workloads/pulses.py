@@ -29,7 +29,7 @@ SMALLEST = 512
 PIECE_S = 0.01
 """A product takes less than this, and so many are queued at once: a card that changes its clocks
 would make one long queue too long."""
-IDLE_S, STEADY_S, SETTLE_S = 10.5, 11.0, 2.0
+IDLE_S, STEADY_S, SETTLE_S = 10.6, 11.2, 2.0
 STEPS, STEP_S = 4, 1.5
 RANDOM_S = (0.015, 0.12)
 LEAST_RANDOM_S = 6.0
