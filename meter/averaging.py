@@ -4,8 +4,8 @@ What was true is a course of cumulative energy: that of a load that was switched
 instants, or that of a better sensor of the same card, such as the driver's own samples. Two sorts
 of sensor are tried: one that shows the mean of its last window (a box), and one that follows as a
 first-order lag (the logarithmic class of Yang, Adámek, Armour, "Part-time Power Measurements",
-arXiv 2312.02741). The one that explains more of the readings is taken. Where another width explains them
-as well, as with power that hardly changes, nothing is said.
+arXiv 2312.02741). The one that explains more of the readings is taken. Where another width
+explains them as well, as with power that hardly changes, nothing is said.
 """
 
 import math

@@ -30,7 +30,7 @@ GAP_FACTOR = 2.5
 STRETCH_S = 1.0
 LEAST_S = 20.0
 STEADY_SHARE = 0.02
-"""A change of power by so much of its whole range, between neighbours, halves a stretch's weight."""
+"""A change by so much of the whole range of power, between neighbours, halves a weight."""
 LEAST_RANGE, LEAST_RANGE_W = 0.15, 15.0
 """Power must range over such a share of its highest, and so many watts, for gain and offset to be
 told apart."""

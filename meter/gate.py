@@ -61,8 +61,9 @@ class Gate:
             return None
         when = {"idle": "idle", "load": "under load", "any": "watched"}[self.state]
         return (
-            f"it says {self.counter_j:.4g} J where {_NAMES[self.reference]} {self.reference_j:.4g} J"
-            f" ({self.apart * 100:+.0f} % over {self.seconds:.0f} s {when})"
+            f"it says {self.counter_j:.4g} J where {_NAMES[self.reference]}"
+            f" {self.reference_j:.4g} J ({self.apart * 100:+.0f} % over {self.seconds:.0f} s"
+            f" {when})"
         )
 
 

@@ -1,4 +1,4 @@
-"""The window, lag and delay of made-up sensors are recovered from a load, or from another sensor."""
+"""Window, lag and delay of made-up sensors are recovered from a load or from another sensor."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
