@@ -21,6 +21,7 @@ VERBS = {
     "run": "meter a command",
     "bench": "run reference workloads under the meter",
     "doctor": "say what can be measured here and how well",
+    "calibrate": "find out how a card's sensors work, and how far off they are",
     "report": "render a run: terminal, HTML, CSV or JSON",
     "list": "the runs on this machine",
     "show": "the numbers of a run",

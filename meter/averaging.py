@@ -1,0 +1,279 @@
+"""Over which window a sensor averages, and how late: a fit of its readings to what was true.
+
+What was true is a course of cumulative energy: that of a load that was switched on and off at known
+instants, or that of a better sensor of the same card, such as the driver's own samples. Two sorts
+of sensor are tried: one that shows the mean of its last window (a box), and one that follows as a
+first-order lag (the logarithmic class of Yang, Adámek, Armour, "Part-time Power Measurements",
+arXiv 2312.02741). The one that explains more of the readings is taken. Where another width
+explains them as well, as with power that hardly changes, nothing is said.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from vidmeter.meter.energy import Curve
+from vidmeter.meter.response import Floats, Ints
+
+FEWEST = 20
+MOST = 1200
+"""Of more readings than this, evenly chosen ones are fitted."""
+LONGEST_S = 180.0
+EXPLAINS = 0.5
+"""A fit that leaves more of the variance open than this is none."""
+COARSE, EXPLAINS_FINELY = 2.0, 0.999
+"""Against a sensor with stretches of its own, a width of less than two of them is told only if
+nearly all is explained: what happens within a stretch is a guess."""
+GAIN = (0.7, 1.4)
+"""Between which factors two sensors of one card may differ; any other slope is a chance fit."""
+CLEARLY = 12.0
+"""How much worse another width must be, in 2 × log likelihood; half of that is significant
+already, but what a fit leaves open is rarely as independent as it should be."""
+AS_GOOD = 0.25
+AS_GOOD_S = 0.005
+"""Widths that differ by such a share, and at least so much, must be told apart."""
+LAG_BETTER = 0.9
+"""A lag is taken if it leaves less than this part of what a box leaves unexplained."""
+
+Shape = Callable[[Floats, float], Floats]
+"""What a sensor of a width shows at instants, in the unit of the course's power."""
+
+
+class Window(NamedTuple):
+    """How a sensor averages: over `window_s`, or with a lag of `lag_s`, and how late it shows it.
+
+    `low_w` and `high_w` are what it shows of the lowest and the highest power of the course; `r2`
+    says how much of the readings' variance is explained.
+    """
+
+    window_s: float | None
+    lag_s: float | None
+    delay_s: float
+    low_w: float
+    high_w: float
+    r2: float
+    readings: int
+
+    @property
+    def rise_s(self) -> float:
+        """From 10 to 90 % of a step, s."""
+        if self.lag_s is not None:
+            return self.lag_s * math.log(9)
+        return 0.8 * (self.window_s or 0.0)
+
+
+class Course:
+    """What was true: power that is constant between knots, as its integral, from `origin_ns` on."""
+
+    def __init__(
+        self,
+        t_s: Floats,
+        at: Floats,
+        origin_ns: int,
+        *,
+        holes: Sequence[tuple[int, int]] = (),
+        coarse_s: float = 0.0,
+    ) -> None:
+        """`coarse_s` is how long a stretch is of which no more than the mean is known."""
+        self.origin_ns = origin_ns
+        self.t_s = t_s
+        self.at = at
+        self.power: Floats = np.diff(at) / np.diff(t_s)
+        self.holes = holes
+        self.coarse_s = coarse_s
+
+    def box(self, end_s: Floats, window_s: float) -> Floats:
+        """The mean over windows that end at `end_s`."""
+        ends = np.interp(end_s, self.t_s, self.at)
+        starts = np.interp(end_s - window_s, self.t_s, self.at)
+        return np.asarray((ends - starts) / window_s, dtype=np.float64)
+
+    def lag(self, t_s: Floats, lag_s: float) -> Floats:
+        """What a first-order lag shows: the mean of all before, weighed by exp(-age / lag)."""
+        keep = np.exp(-np.diff(self.t_s) / lag_s).tolist()
+        level = float(self.power[0])
+        shown = [level]
+        for power, kept in zip(self.power.tolist(), keep, strict=True):
+            level = power + (level - power) * kept
+            shown.append(level)
+        i = np.clip(np.searchsorted(self.t_s, t_s, side="right") - 1, 0, len(self.power) - 1)
+        age = np.clip(t_s, self.t_s[0], self.t_s[-1]) - self.t_s[i]
+        return self.power[i] + (np.asarray(shown)[i] - self.power[i]) * np.exp(-age / lag_s)
+
+
+def of_edges(edges_ns: Sequence[int]) -> Course:
+    """The course of a load that was switched on at the first edge, off at the next, and so on.
+
+    Its power is the share of the time that it was on, 0 to 1.
+    """
+    # Before the first edge it was off, for as long as any window may look back.
+    t = np.concatenate(([edges_ns[0] - 10 * 10**9], edges_ns, [edges_ns[-1] + 10 * 10**9]))
+    t = np.asarray(t, dtype=np.int64)
+    on = (np.arange(len(t) - 1) % 2 == 1) & (np.arange(len(t) - 1) <= len(edges_ns))
+    at = np.concatenate(([0.0], np.cumsum(np.diff(t) / 1e9 * on)))
+    return Course((t - t[0]) / 1e9, at, int(t[0]))
+
+
+def of_curve(curve: Curve) -> Course:
+    """The course of another sensor of the same card.
+
+    Power changes in steps far more often than it slides: where a stretch's mean lies between those
+    of its neighbours, the step from one to the other is put where it gives that mean.
+    """
+    unseen = np.flatnonzero(~curve.seen)
+    holes = [(int(curve.t_ns[i]), int(curve.t_ns[i + 1])) for i in unseen]
+    t_s, at = (curve.t_ns - curve.t_ns[0]) / 1e9, curve.at_j
+    span = np.diff(t_s)
+    mean = np.diff(at) / span
+    before, after = mean[:-2], mean[2:]
+    rise = after - before
+    share = (after - mean[1:-1]) / np.where(rise == 0, 1.0, rise)
+    steps = np.flatnonzero((rise != 0) & (share > 0) & (share < 1)) + 1
+    steps = steps[curve.seen[steps - 1] & curve.seen[steps] & curve.seen[steps + 1]]
+    into_s = share[steps - 1] * span[steps]
+    t_all = np.concatenate((t_s, t_s[steps] + into_s))
+    at_all = np.concatenate((at, at[steps] + into_s * mean[steps - 1]))
+    order = np.argsort(t_all, kind="stable")
+    t_all, at_all = t_all[order], at_all[order]
+    apart = np.concatenate(([True], np.diff(t_all) > 1e-9))
+    coarse_s = float(np.median(span)) if len(span) else 0.0
+    return Course(t_all[apart], at_all[apart], int(curve.t_ns[0]), holes=holes, coarse_s=coarse_s)
+
+
+def fit(
+    course: Course,
+    t_ns: ArrayLike,
+    power_w: ArrayLike,
+    *,
+    same: bool,
+    within: tuple[int, int] | None = None,
+) -> Window | None:
+    """The better of a box and a lag, None where neither explains the readings, or several do.
+
+    A reading first seen at t is taken for the box of [t - delay - window, t - delay], or for the
+    lag at t - delay. Give the readings as they are renewed (`renewals`), and a load that doesn't
+    keep step with the sensor. `same` says that the course is in watts of the same card. Of the
+    readings, those `within` are taken, by default all that the course speaks of.
+    """
+    found = [
+        w
+        for lag in (False, True)
+        if (w := _fit(course, t_ns, power_w, lag=lag, same=same, within=within)) is not None
+    ]
+    if len(found) < 2:
+        return found[0] if found else None
+    box, lag = found
+    return lag if 1 - lag.r2 < LAG_BETTER * (1 - box.r2) else box
+
+
+def fit_window(edges_ns: Sequence[int], t_ns: ArrayLike, power_w: ArrayLike) -> Window | None:
+    """The window from readings of a load that was switched on and off; see `fit`. Boxes only."""
+    within = (edges_ns[0], edges_ns[-1] + 500_000_000)
+    return _fit(of_edges(edges_ns), t_ns, power_w, lag=False, same=False, within=within)
+
+
+def _fit(
+    course: Course,
+    t_ns: ArrayLike,
+    power_w: ArrayLike,
+    *,
+    lag: bool,
+    same: bool,
+    within: tuple[int, int] | None = None,
+) -> Window | None:
+    t_s, p = _chosen(course, np.asarray(t_ns, np.int64), np.asarray(power_w, np.float64), within)
+    if len(p) < FEWEST or float(np.var(p)) == 0:
+        return None
+    shape, middle = (course.lag, 1.0) if lag else (course.box, 0.5)
+    widths = np.geomspace(0.004, 2.0, 33) if lag else np.geomspace(0.001, 2.5, 61)
+    delays = np.arange(-0.02, 0.5, 0.005)
+    best = _best(shape, t_s, p, [(float(w), delays) for w in widths])
+    best = _closer(shape, t_s, p, best, middle=middle)
+    r2, width_s, delay_s = best
+    if r2 < EXPLAINS or not _telling(shape, t_s, p, best, middle=middle):
+        return None
+    slope, low = np.polyfit(shape(t_s - delay_s, width_s), p, 1)
+    if same and not GAIN[0] < slope < GAIN[1]:
+        return None
+    if width_s < COARSE * course.coarse_s and r2 < EXPLAINS_FINELY:
+        return None
+    least, most = float(np.min(course.power)), float(np.max(course.power))
+    return Window(
+        None if lag else width_s,
+        width_s if lag else None,
+        delay_s,
+        float(low + slope * least),
+        float(low + slope * most),
+        r2,
+        len(p),
+    )
+
+
+def _chosen(
+    course: Course, t_ns: Ints, power_w: Floats, within: tuple[int, int] | None
+) -> tuple[Floats, Floats]:
+    """The readings that the course can explain: within it, and not of its holes."""
+    start, end = course.origin_ns, course.origin_ns + int(course.t_s[-1] * 1e9)
+    # A window looks back: the first readings are of a time before the course.
+    inside = (t_ns >= start + 2_500_000_000) & (t_ns <= min(end, start + int(LONGEST_S * 1e9)))
+    if within is not None:
+        inside = (t_ns >= within[0]) & (t_ns <= within[1])
+    for low, high in course.holes:
+        inside &= (t_ns < low) | (t_ns > high + 2_500_000_000)
+    at = np.flatnonzero(inside)
+    at = at[:: 1 + len(at) // MOST]
+    return (t_ns[at] - start) / 1e9, power_w[at]
+
+
+def _closer(
+    shape: Shape, t_s: Floats, p: Floats, best: tuple[float, float, float], *, middle: float
+) -> tuple[float, float, float]:
+    """The best fit nearby, on ever finer grids."""
+    factor, step = 1.3, 0.008
+    for _ in range(9):
+        _, width_s, delay_s = best
+        # The middle of a window is found apart from its width; its delay is not.
+        around = [
+            (w, delay_s + (width_s - w) * middle + np.linspace(-step, step, 9))
+            for w in (width_s * np.geomspace(1 / factor, factor, 9)).tolist()
+        ]
+        best = max(best, _best(shape, t_s, p, around))
+        factor, step = factor**0.55, step * 0.55
+    return best
+
+
+def _telling(
+    shape: Shape, t_s: Floats, p: Floats, best: tuple[float, float, float], *, middle: float
+) -> bool:
+    """Whether a clearly longer or shorter width explains the readings clearly worse."""
+    r2, width_s, delay_s = best
+    off_s = max(AS_GOOD * width_s, AS_GOOD_S)
+    for other_s in (width_s - off_s, width_s + off_s):
+        if other_s > 0:
+            delays = delay_s + (width_s - other_s) * middle + np.linspace(-0.02, 0.02, 41)
+            other = _best(shape, t_s, p, [(other_s, delays)])[0]
+            if len(p) * math.log((1 - other + 1e-12) / (1 - r2 + 1e-12)) < CLEARLY:
+                return False
+    return True
+
+
+def _best(
+    shape: Shape, t_s: Floats, power_w: Floats, candidates: Sequence[tuple[float, Floats]]
+) -> tuple[float, float, float]:
+    """The highest r² among widths, each with some delays; and which ones they are."""
+    p = power_w - power_w.mean()
+    total = float(p @ p)
+    best = (-1.0, 0.0, 0.0)
+    for width_s, delays in candidates:
+        shown = shape(t_s[None, :] - delays[:, None], width_s)
+        shown = shown - shown.mean(axis=1, keepdims=True)
+        spread = np.einsum("ij,ij->i", shown, shown)
+        along = shown @ p
+        # A load that draws less when it is on makes no sense: a falling fit is none.
+        r2 = np.where((spread > 0) & (along > 0), along**2 / np.maximum(spread, 1e-12) / total, 0)
+        i = int(np.argmax(r2))
+        best = max(best, (float(r2[i]), width_s, float(delays[i])))
+    return best
