@@ -33,6 +33,7 @@ FEWEST_EDGES = 16
 BETTER = 0.5
 """The driver's samples are taken for reference if they leave less than this part of what the load
 leaves unexplained: the load's own times are exact, its power is not."""
+NOT_READ = "not read beside instant power, which tells more"
 EARLY_S = 0.003
 """A delay below zero by no more than this is none: drivers and programs read clocks one by one."""
 
@@ -76,6 +77,8 @@ def characterise(run: Run, device: Device) -> Characterised:
     for quality in sorted(seen.series, key=lambda s: ASKED.index(s.quantity)):
         trace = traces.get(quality.quantity)
         if trace is None or len(trace.t_ns) < 2:
+            if quality.quantity is Quantity.POWER_USAGE and Quantity.POWER_INSTANT in traces:
+                quality = replace(quality, verdict=Verdict.UNTESTED, reason=NOT_READ)
             found.append(Found(quality))
             continue
         quality = replace(quality, refresh_ns=_refresh_ns(run, quality, trace))
