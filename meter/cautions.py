@@ -23,6 +23,9 @@ _OF_THE_WHOLE = {
 }
 """Events that concern a run whenever they were noted."""
 
+_TOLD_ELSEWHERE = {"foreign_process", "mps"}
+"""Events that `conditions` makes one caution of."""
+
 _REMEDIES = {
     "device_lost": "see `nvidia-smi` and the kernel log (Xid messages)",
     "sampler_died": "see the kernel log; the energy before it is whole",
@@ -54,6 +57,8 @@ def run_cautions(run: Run, end_ns: int) -> list[Caution]:
         found.append(Caution("random_weights", text))
     late = 0
     for event in run.events:
+        if event.kind in _TOLD_ELSEWHERE:
+            continue
         within = event.start_ns <= end_ns and event.end_ns >= run.start_ns
         if event.kind in _OF_THE_WHOLE or within:
             if event.kind == "late":
@@ -143,14 +148,8 @@ def _disagreement(e: DeviceEnergy) -> Iterable[Caution]:
 def _sensor(e: DeviceEnergy) -> Iterable[Caution]:
     for name, why in e.set_aside.items():
         yield Caution("quarantined", f"{e.device.label}: the {name} is not used: {why}")
-    if e.in_step and e.seen_share is not None and e.energy_j is not None:
-        yield Caution(
-            "aliasing",
-            f"{e.device.label}: this sensor looks {e.seen_share * 100:.0f} % of the time only, and"
-            " nothing here shows what goes on between: a load in step with it would be misread, so"
-            " the interval is wide",
-            "let the work repeat with pauses of changing length between the repeats",
-        )
+    if e.in_step and e.energy_j is not None:
+        yield _unseen(e)
     if e.raw_j is not None and e.energy_j is not None:
         facts = e.device.facts["calibration"]
         yield Caution(
@@ -160,6 +159,21 @@ def _sensor(e: DeviceEnergy) -> Iterable[Caution]:
         )
     for doubt in known_of(e.device).doubts:
         yield Caution("calibration", doubt)
+
+
+def _unseen(e: DeviceEnergy) -> Caution:
+    """A sensor that looks part of the time, and nothing to hold it against."""
+    if e.seen_share is None:
+        looks = "how much of the time this sensor looks isn't known"
+        remedy = "`vidmeter calibrate` finds that out"
+    else:
+        looks = f"this sensor looks {e.seen_share * 100:.0f} % of the time only"
+        remedy = "let the work repeat with pauses of changing length between the repeats"
+    text = (
+        f"{e.device.label}: {looks}, and nothing here shows what goes on between: a load in step"
+        " with it would be misread, so the interval is wide"
+    )
+    return Caution("aliasing", text, remedy)
 
 
 def _provenance(energies: Sequence[DeviceEnergy]) -> Iterable[Caution]:

@@ -147,10 +147,10 @@ def _grade(device: Device, e: DeviceEnergy, source: Source | None) -> tuple[Grad
             " here tells which is right"
         )
     if source.part_time:
-        return Grade.POOR, (
-            f"its one reading looks {(source.seen_share or 0) * 100:.0f} % of the time only, and"
-            " nothing else confirms it"
-        )
+        looks = "may look only part of the time"
+        if source.seen_share is not None:
+            looks = f"looks {source.seen_share * 100:.0f} % of the time only"
+        return Grade.POOR, f"its one reading {looks}, and nothing else confirms it"
     if source.blur_s >= 1:
         return Grade.FAIR, "it tells no more than a mean over the last second"
     if e.disagreement is None:

@@ -8,14 +8,13 @@ what can be said is a range.
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 from vidmeter.meter.device import Device, Kind
 from vidmeter.meter.run import Run, Trace
 from vidmeter.meter.sample import Quantity
-from vidmeter.meter.summary import Caution, Spans
+from vidmeter.meter.summary import Caution, Conditions, Spans
 
 HOLD_NS = 15_000_000_000
 """State is asked for this seldom at most, by a driver that takes 50 ms for an answer."""
@@ -39,7 +38,7 @@ _BITS = {
     "hw_thermal": 0x40,
     "power_brake": 0x80,
 }
-"""Bits of NVML's mask (nvmlClocksEventReason… in nvml.h)."""
+"""Bits of NVML's mask of clocks event reasons (nvml.h)."""
 _HW_SLOWDOWN, _HW_SLOWDOWN_TOLD = 0x8, 0x40 | 0x80
 """The hardware slowed down; the other two say why, where the card tells."""
 
@@ -74,39 +73,6 @@ _HELD: dict[str, tuple[str, str | None]] = {
     ),
 }
 """What each reason means, and what would remove it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """The circumstances of one device in a window; None where nothing is known.
-
-    `throttled` is the share of the time, 0-1, by reason; `foreign` are processes of others in
-    words. `own_share_low` and `own_share_high` enclose the run's share of the card's energy where
-    others were there; where it can't be stated for a reason, that is `share_refused`.
-    """
-
-    temperature_c: float | None = None
-    max_temperature_c: float | None = None
-    sm_clock_mhz: float | None = None
-    memory_clock_mhz: float | None = None
-    utilization_pct: float | None = None
-    max_memory_b: float | None = None
-    power_limit_w: float | None = None
-    power_limit_default_w: float | None = None
-    throttled: Mapping[str, float] = field(default_factory=dict)
-    processes_min: int | None = None
-    processes_max: int | None = None
-    foreign: tuple[str, ...] = ()
-    own_sm_pct: float | None = None
-    foreign_sm_pct: float | None = None
-    own_share_low: float | None = None
-    own_share_high: float | None = None
-    share_refused: str | None = None
-    mig: bool | None = None
-    mps: bool | None = None
-    persistence: bool | None = None
-    ecc: bool | None = None
-    virtualization: str | None = None
 
 
 def conditions(run: Run, device: Device, spans: Spans) -> Conditions:

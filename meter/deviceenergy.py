@@ -28,6 +28,8 @@ GOOD_COVERAGE = 0.99
 """A source that covers this much isn't passed over for a lesser one that covers more."""
 LEAST_SPACINGS = 2.0
 """A window shorter than this many spacings of a source's readings is below its resolution."""
+SECOND_COVERAGE = 0.9
+"""A second opinion may tell of a little less."""
 SHARP = 1.5
 """A preferred source may be this many times less sharp than the sharpest."""
 SHARP_ENOUGH = 0.002
@@ -97,7 +99,7 @@ def device_energy(
     resolved = meter.device.kind is not Kind.GPU or rests_on >= fewest
     stated = got.coverage >= LEAST_COVERAGE and resolved
     second = _second(first, answers) if stated else None
-    apart = second.got.covered_j / got.covered_j - 1 if second and got.covered_j else None
+    apart = _apart(first, second, spans) if second else None
     resolution = _resolution(first, second) if second else 0.0
     trusted = apart is None or abs(apart) <= DISTRUST + resolution
     peaks = [energy.peak_w(first.source.curve, a, b) for a, b in spans]
@@ -164,9 +166,21 @@ def _first(answers: Sequence[_Answer]) -> _Answer:
 
 
 def _second(first: _Answer, answers: Sequence[_Answer]) -> _Answer | None:
-    """The sharpest of the others that saw it all."""
-    others = [a for a in answers if a is not first and a.got.coverage >= GOOD_COVERAGE]
+    """The sharpest of the others that saw nearly all of it."""
+    others = [a for a in answers if a is not first and a.got.coverage >= SECOND_COVERAGE]
     return min(others, key=lambda a: a.width_j, default=None)
+
+
+def _apart(first: _Answer, second: _Answer, spans: Spans) -> float | None:
+    """The second answer over the first, less 1, over the time that both tell of.
+
+    A mean over the last second ends half a second before its last reading.
+    """
+    curves = first.source.curve, second.source.curve
+    start, end = (int(max(c.t_ns[0] for c in curves)), int(min(c.t_ns[-1] for c in curves)))
+    common = tuple((max(a, start), min(b, end)) for a, b in spans if a < end and b > start)
+    one, two = (_over(curve, common).covered_j for curve in curves)
+    return two / one - 1 if one else None
 
 
 def _resolution(first: _Answer, second: _Answer) -> float:

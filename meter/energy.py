@@ -12,6 +12,7 @@ course (`whole`): such a stretch counts when a window holds all of it. A counter
 0 knows nothing of the stretch in which it did.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -190,8 +191,8 @@ def renewed(t_ns: ArrayLike, value: ArrayLike, refresh_ns: int) -> tuple[Ints, F
     turn = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
     times, levels = np.repeat(came, count) + turn * refresh_ns, np.repeat(level, count)
     # Where nobody asked for longer than a gap, nothing is known to have come.
-    next_asked = t[np.minimum(np.searchsorted(t, times), len(t) - 1)]
-    heard = (turn == 0) | (next_asked - times <= silent_ns)
+    after = np.clip(np.searchsorted(t, times), 1, len(t) - 1)
+    heard = (turn == 0) | (t[after] - t[after - 1] <= silent_ns)
     return times[heard], levels[heard]
 
 
@@ -215,12 +216,14 @@ def counter(
     wrap: float | None = None,
     ticking: bool = False,
     nominal_ns: int = 0,
+    spoiled: Sequence[tuple[int, int]] = (),
 ) -> Curve:
     """The course of a cumulative energy counter, J.
 
     `ticking` says that the driver advances it in steps that may be longer than the time between
     readings, as NVIDIA's does (about 100 ms): the knots are then the ticks that were observed. A
-    fall is a wrap if the counter is known to start again at `wrap`, and a reset otherwise.
+    fall is a wrap if the counter is known to start again at `wrap`, and a reset otherwise. Of the
+    stretches `spoiled` (ns) it knows nothing: it leapt there.
     """
     t, e = _ascending(t_ns, energy_j)
     if len(t) < 2:
@@ -233,6 +236,8 @@ def counter(
     if wrap is not None:
         delta = np.where(delta < 0, delta + wrap, delta)
     whole = delta >= 0
+    for start, end in spoiled:
+        whole &= (t[1:] <= start) | (t[:-1] >= end)
     power = np.where(whole, delta / (np.diff(t) / 1e9), 0.0)
     seen = whole & (np.diff(t) <= bridge_ns)
     return _steps(t, power, seen, whole)

@@ -11,10 +11,12 @@ from itertools import product
 
 from vidmeter.meter.deviceenergy import Meter, device_energy
 from vidmeter.meter.run import Run
+from vidmeter.meter.sample import Quantity
 from vidmeter.meter.summary import Idle, Net, Total
 from vidmeter.meter.uncertainty import quadrature
 
-_PROCESSES = "processes"
+JUST_NS = 100_000_000
+"""A look at the processes that came so shortly before an idle window tells of it too."""
 
 
 def idle_of(run: Run, meters: Mapping[str, Meter]) -> tuple[Idle, ...]:
@@ -70,8 +72,8 @@ def _idle(run: Run, meter: Meter, span: tuple[int, int]) -> Idle:
 def _loaded(run: Run, uuid: str, span: tuple[int, int]) -> bool | None:
     """Whether a process held a context on the card, as far as anybody looked."""
     for series, trace in run.traces.items():
-        if series.device == uuid and series.quantity == _PROCESSES:
-            near = [v for t, v in zip(*trace, strict=True) if span[0] <= t <= span[1]]
+        if series.device == uuid and series.quantity is Quantity.PROCESSES:
+            near = [v for t, v in zip(*trace, strict=True) if span[0] - JUST_NS <= t <= span[1]]
             return any(near) if near else None
     return None
 

@@ -7,6 +7,8 @@ cards of the same compute capability, provided that the refresh period found her
 """
 
 import time
+from collections.abc import Collection
+from itertools import pairwise
 
 from vidmeter.meter.cadence import refresh_ns
 from vidmeter.meter.cards import known_of
@@ -30,6 +32,8 @@ ASKED = (
     Quantity.POWER_AVERAGE,
 )
 """What every card is asked for."""
+QUIET_W = 20.0
+"""Readings that differ by less say nothing of how fast they may change."""
 MOST = 20_000
 """So many readings are enough to tell a period from."""
 
@@ -62,7 +66,7 @@ def observe(run: Run, device: Device) -> Quality:
         if quantity in traces:
             series.append(_series(run, device, *traces[quantity], first_ns=first))
         elif device.kind is Kind.GPU and device.provenance is Provenance.MEASURED:
-            series.append(SeriesQuality(quantity, Verdict.ABSENT, "the card doesn't offer it"))
+            series.append(_missing(quantity, traces.keys()))
     return Quality(
         uuid=device.uuid,
         driver_version=device.facts.get("driver_version"),
@@ -71,6 +75,13 @@ def observe(run: Run, device: Device) -> Quality:
         watched_s=((run.end_ns or run.start_ns) - run.start_ns) / 1e9,
         series=tuple(series),
     )
+
+
+def _missing(quantity: Quantity, there: Collection[Quantity]) -> SeriesQuality:
+    both = {Quantity.POWER_INSTANT, Quantity.POWER_AVERAGE}
+    if quantity is Quantity.POWER_USAGE and both.issubset(there):
+        return SeriesQuality(quantity, Verdict.UNTESTED, "not asked: it repeats one of the others")
+    return SeriesQuality(quantity, Verdict.ABSENT, "the card doesn't offer it")
 
 
 def _series(
@@ -85,6 +96,8 @@ def _series(
     else:
         period = _refresh(run, trace)
     window, origin = series.window_ns, Origin.DOCUMENTED if series.window_ns else None
+    if window and period and _too_quick(trace, window, period):
+        window = origin = None
     if window is None and quantity is not Quantity.ENERGY:
         capability = device.facts.get("compute_capability")
         window = published_window_ns(capability, quantity, period)
@@ -98,6 +111,22 @@ def _series(
         window_ns=window,
         window_origin=origin,
     )
+
+
+def _too_quick(trace: Trace, window_ns: int, period_ns: int) -> bool:
+    """Whether readings change faster than a mean over such a window can.
+
+    A running mean crosses the range of the power in no less than its window, so that from one
+    reading to the next it moves by a refresh period's share of that at most.
+    """
+    if window_ns < 3 * period_ns:
+        return False
+    values = trace.value[:MOST]
+    span = max(values) - min(values)
+    lengths = (max(b - a, period_ns) for a, b in pairwise(trace.t_ns[:MOST]))
+    steps = (abs(b - a) for a, b in pairwise(values))
+    pace = max((s / ns for s, ns in zip(steps, lengths, strict=True)), default=0.0)
+    return span > QUIET_W and pace > 3 * span / window_ns
 
 
 def _refresh(run: Run, trace: Trace) -> int | None:

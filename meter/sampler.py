@@ -71,6 +71,7 @@ class Sampler:
         self._guard = guard
         self._next_guard_ns = self._deadline_ns + GUARD_NS
         self._edge_until_ns = 0
+        self._restarted_ns = 0
 
     def look_closely(self, uuids: set[str]) -> None:
         """Poll fast for a while from the next tick on: nothing is known of these cards yet."""
@@ -87,8 +88,8 @@ class Sampler:
         return max(0, self._deadline_ns - monotonic_ns()) / 1e9
 
     def restart(self) -> None:
-        """Begin a new stretch of sampling: the pause before it is not lateness."""
-        self._deadline_ns = monotonic_ns()
+        """Begin a new stretch of sampling: the pause before it is no lateness, and no loss."""
+        self._deadline_ns = self._restarted_ns = monotonic_ns()
 
     def edge(self) -> None:
         """A window begins about now: look closely for a moment, if the pace is ours to choose."""
@@ -220,6 +221,8 @@ class Sampler:
         self._next_anchor_ns = now + ANCHOR_NS
 
     def _note(self, fault: Fault, now: int) -> None:
+        if fault.kind == "samples_lost" and (fault.since_ns or now) < self._restarted_ns:
+            return  # nobody wanted what the driver overwrote in a pause
         self.events.add(fault.kind, now, fault.detail, device=fault.device, since_ns=fault.since_ns)
 
     def _see(self, look: Look) -> None:

@@ -27,6 +27,10 @@ PACKAGE_ERROR = 0.05
 DRAM_ERROR = 0.2
 """RAPL's DRAM domain is offset, most at idle: Desrochers, Paradis, Weaver, MEMSYS 2016."""
 
+UNKNOWN_SHARE = 0.2
+"""A card's reading of power of which nothing is known may look as little as the worst that was
+published: 20 of 100 ms (Quadro RTX 8000, arXiv 2312.02741)."""
+
 ORDER = (
     Quantity.POWER_RING,
     Quantity.POWER_INSTANT,
@@ -53,8 +57,8 @@ class Source:
     The true energy lies between `low` and `high` times the curve's, as far as the sensor's gain
     goes. `reading_ns` are the instants of its readings as the sensor renewed them, `blur_s` is how
     long a reading speaks of (what happens within is not seen), `place_s` how far off in time a
-    reading may be. `seen_share` is the share of the time that the sensor looks; None if unknown.
-    `raw` is the curve without calibration.
+    reading may be. `seen_share` is the share of the time that the sensor looks; None if unknown,
+    and then `least_share` is what it has to be taken for. `raw` is the curve without calibration.
     """
 
     quantity: Quantity
@@ -66,6 +70,7 @@ class Source:
     blur_s: float
     place_s: float
     seen_share: float | None
+    least_share: float = 1.0
 
     @property
     def name(self) -> str:
@@ -79,13 +84,13 @@ class Source:
 
     @property
     def part_time(self) -> bool:
-        """Whether its sensor is known to look only part of the time."""
-        return self.seen_share is not None and self.seen_share < 0.95
+        """Whether its sensor looks only part of the time, or may do so for all that is known."""
+        return self.least_share < 0.95
 
     @property
     def full_time(self) -> bool:
         """Whether its sensor is known to miss nothing; counters are not known to."""
-        return self.seen_share is not None and not self.part_time
+        return self.seen_share is not None and self.seen_share >= 0.95
 
 
 def sources_of(run: Run, device: Device) -> list[Source]:
@@ -136,7 +141,12 @@ def _source(
         # RAPL is renewed every millisecond; a GPU's counter advances in ticks of about 100.
         ticking = device.kind is Kind.GPU
         raw = energy.counter(
-            trace.t_ns, trace.value, wrap=series.wrap, ticking=ticking, nominal_ns=run.period_ns
+            trace.t_ns,
+            trace.value,
+            wrap=series.wrap,
+            ticking=ticking,
+            nominal_ns=run.period_ns,
+            spoiled=_leaps(run, device),
         )
         blur_ns = energy.usual_spacing_ns(raw.t_ns)
         place_ns, share = _tick_place_ns(trace, blur_ns) if ticking else 1_000_000, None
@@ -145,6 +155,10 @@ def _source(
         share = 1.0 if series.quantity is Quantity.POWER_RING else None
         if quality is not None and share is None:
             share = quality.seen_share
+    least_share = 1.0 if share is None else share
+    read = device.provenance is Provenance.MEASURED and device.kind is Kind.GPU
+    if share is None and read and series.quantity is not Quantity.ENERGY:
+        least_share = UNKNOWN_SHARE
     curve = raw
     if calibration is not None and device.provenance is Provenance.MEASURED:
         curve = energy.scaled(raw, 1 / calibration.gain, offset_w=calibration.offset_w)
@@ -158,7 +172,17 @@ def _source(
         blur_s=blur_ns / 1e9,
         place_s=place_ns / 1e9,
         seen_share=share,
+        least_share=least_share,
     )
+
+
+def _leaps(run: Run, device: Device) -> list[tuple[int, int]]:
+    """When the counter leapt by more than the card can have drawn, ns."""
+    return [
+        (e.start_ns, e.end_ns)
+        for e in run.events
+        if e.kind == "counter_jump" and e.device == device.uuid
+    ]
 
 
 def _power(

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from vidmeter.meter.cautions import device_cautions, idle_cautions, run_cautions
+from vidmeter.meter.conditions import condition_cautions, conditions
 from vidmeter.meter.device import Kind, Provenance
 from vidmeter.meter.deviceenergy import RESOLVED, Meter, device_energy, meter_of
 from vidmeter.meter.idle import idle_of, net_of
@@ -42,6 +43,7 @@ def summarize(run: Run) -> Summary:
             phases.append(_phase(group, spans, meters, named, total, inside))
     top = merged(span for p in phases if len(p.path) == 1 for span in p.windows)
     done = work_done(run.work)
+    around = {d.uuid: conditions(run, d, ((start_ns, end_ns),)) for d in run.devices}
     idle = idle_of(run, meters)
     net = net_of(total, idle, (end_ns - start_ns) / 1e9)
     return Summary(
@@ -59,6 +61,7 @@ def summarize(run: Run) -> Summary:
         cautions=(
             *run_cautions(run, end_ns),
             *device_cautions(devices),
+            *(c for d in run.devices for c in condition_cautions(d, around[d.uuid])),
             *work_cautions(run.work),
             *idle_cautions(net),
         ),
@@ -67,6 +70,7 @@ def summarize(run: Run) -> Summary:
         workload=run.workload,
         idle=idle,
         net=net,
+        conditions=around,
     )
 
 

@@ -72,6 +72,39 @@ class DeviceEnergy:
 
 
 @dataclass(frozen=True, slots=True)
+class Conditions:
+    """The circumstances of one device in a window; None where nothing is known.
+
+    `throttled` is the share of the time, 0-1, by reason; `foreign` are processes of others in
+    words. `own_share_low` and `own_share_high` enclose the run's share of the card's energy where
+    others were there; where it can't be stated for a reason, that is `share_refused`.
+    """
+
+    temperature_c: float | None = None
+    max_temperature_c: float | None = None
+    sm_clock_mhz: float | None = None
+    memory_clock_mhz: float | None = None
+    utilization_pct: float | None = None
+    max_memory_b: float | None = None
+    power_limit_w: float | None = None
+    power_limit_default_w: float | None = None
+    throttled: Mapping[str, float] = field(default_factory=dict)
+    processes_min: int | None = None
+    processes_max: int | None = None
+    foreign: tuple[str, ...] = ()
+    own_sm_pct: float | None = None
+    foreign_sm_pct: float | None = None
+    own_share_low: float | None = None
+    own_share_high: float | None = None
+    share_refused: str | None = None
+    mig: bool | None = None
+    mps: bool | None = None
+    persistence: bool | None = None
+    ecc: bool | None = None
+    virtualization: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Total:
     """The sum over the devices of one provenance; None as soon as one of them is unknown.
 
@@ -178,7 +211,7 @@ class Summary:
 
     `unattributed_j` is the energy of the total outside every phase; None without phases.
     `workload` holds the facts of a reference workload. `net` is the total less idle, where idle was
-    measured.
+    measured. `conditions` are those of each device, by uuid.
     """
 
     run_id: str
@@ -198,6 +231,7 @@ class Summary:
     workload: Mapping[str, Any] | None = None
     idle: tuple[Idle, ...] = ()
     net: Net | None = None
+    conditions: Mapping[str, Conditions] = field(default_factory=dict)
 
     @property
     def duration_s(self) -> float:

@@ -21,8 +21,11 @@ AGREE = 0.02
 SHORTEST_S = 2.0
 """No source is set aside on less time than this."""
 SHORTEST_WITHOUT_RING_S = 10.0
-BLOCK_S = 2.0
-BLOCKS = 30
+BLOCK_S = 1.0
+BLOCKS = 60
+FEWEST_BLOCKS = 6
+WRONG_SHARE = 1 / 3
+"""A counter that is off in more of the stretches than this follows no load."""
 SLUGGISH_S = 0.05
 """What drivers may differ by in time between two of their own readings; a ring was seen to follow
 a step of the load within 45 ms."""
@@ -72,7 +75,7 @@ def set_aside(sources: Sequence[Source], quality: Quality | None) -> Mapping[Qua
 def contradiction(counter: Source, reference: Source) -> Contradiction | None:
     """Where a counter differs from a reference by more than 3 % and what time may explain.
 
-    Over the whole that both saw, or in most of its stretches: a counter that ticks at one power
+    Over the whole that both saw, or in many of its stretches: a counter that ticks at one power
     may be right on average by accident.
     """
     starts = _blocks(counter.raw, reference.raw)
@@ -81,23 +84,29 @@ def contradiction(counter: Source, reference: Source) -> Contradiction | None:
     mine = energy.energies(counter.raw, starts[:-1], starts[1:])
     theirs = energy.energies(reference.raw, starts[:-1], starts[1:])
     both = [
-        (m.covered_j, t.covered_j, t.edge_w, peak or 0.0)
+        (m.covered_j, t.covered_j, peak or 0.0)
         for m, t, a, b in zip(mine, theirs, starts[:-1], starts[1:], strict=True)
         if m.coverage > 0.99 and t.coverage > 0.99
         for peak in [energy.peak_w(reference.raw, int(a), int(b))]
     ]
     if not both:
         return None
-    apart_s = counter.place_s + reference.place_s + reference.blur_s / 2 + SLUGGISH_S
-    off = [abs(m - t) > CONTRADICTS * t + apart_s * max(peak - t / block_s, 0.1 * peak)
-           for m, t, _, peak in both
-           for block_s in [float(starts[1] - starts[0]) / 1e9]]  # fmt: skip
-    counter_j, reference_j = sum(m for m, *_ in both), sum(t for _, t, *_ in both)
-    slack_j = apart_s * max(peak for *_, peak in both)
-    whole = abs(counter_j - reference_j) > CONTRADICTS * reference_j + slack_j
-    if whole or sum(off) > len(off) / 2 >= 1:
-        seconds = float(starts[1] - starts[0]) / 1e9 * len(both)
-        return Contradiction(counter_j, reference_j, seconds, sum(off), len(off))
+    block_s = float(starts[1] - starts[0]) / 1e9
+    apart_s = reference.place_s + reference.blur_s / 2 + SLUGGISH_S
+
+    def slack_j(reference_j: float, peak_w: float) -> float:
+        """What time explains, at two edges: all power for a tick, its changes for a delay."""
+        swing_w = max(peak_w - reference_j / block_s, 0.1 * peak_w)
+        return 2 * (counter.place_s * peak_w + apart_s * swing_w)
+
+    off = [abs(m - t) > CONTRADICTS * t + slack_j(t, peak) for m, t, peak in both]
+    counter_j, reference_j = sum(m for m, _, _ in both), sum(t for _, t, _ in both)
+    peak_w = max(peak for _, _, peak in both)
+    slack = slack_j(reference_j / len(both), peak_w)
+    whole = abs(counter_j - reference_j) > CONTRADICTS * reference_j + slack
+    many = len(off) >= FEWEST_BLOCKS and sum(off) > WRONG_SHARE * len(off)
+    if whole or many:
+        return Contradiction(counter_j, reference_j, block_s * len(both), sum(off), len(off))
     return None
 
 

@@ -58,11 +58,11 @@ def sampling(
     edge_j = _edges_j(source, spans)
     if not source.full_time and not source.counts:
         edge_j = math.hypot(edge_j, _between_j(source, spans))
-    if not source.part_time or source.seen_share is None:
+    if not source.part_time:
         return Sampling(edge_j, edge_j, edge_j, None)
     power_w = _readings_w(source, spans)
     most_w = limits.most_w or float(power_w.max(initial=0.0))
-    open_w = missed(power_w, seen_share=source.seen_share, least_w=limits.least_w, most_w=most_w)
+    open_w = missed(power_w, seen_share=source.least_share, least_w=limits.least_w, most_w=most_w)
     seconds = sum(b - a for a, b in spans) / 1e9 * got.coverage
     return Sampling(
         edge_j,

@@ -48,6 +48,7 @@ def render(run: Run, summary: Summary) -> str:
         marks=page.marks(summary),
         answer=page.answer(summary),
         trust=page.trust(summary),
+        net=page.net(summary),
         cautions=page.cautions(summary),
         weights=page.weights(summary),
         phases=phases,

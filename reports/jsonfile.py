@@ -1,9 +1,10 @@
 """A summary as JSON, for programs. The schema is described in docs/summary.md; null is unknown."""
 
 import json
+from dataclasses import asdict
 from typing import Any
 
-from vidmeter.meter.summary import DeviceEnergy, PhaseSummary, Summary, Total, WorkDone
+from vidmeter.meter.summary import Conditions, DeviceEnergy, PhaseSummary, Summary, Total, WorkDone
 
 SCHEMA = "vidmeter-summary/1"
 """Grows with each change that an existing reader would stumble over."""
@@ -26,7 +27,10 @@ def document(summary: Summary) -> dict[str, Any]:
             "duration_s": summary.duration_s,
             "started_real_ns": summary.started_real_ns,
         },
-        "devices": [_device(e) for e in summary.devices],
+        "devices": [
+            _device(e) | {"conditions": _conditions(summary.conditions.get(e.device.uuid))}
+            for e in summary.devices
+        ],
         "total": _total(summary.total),
         "phases": [_phase(p) for p in summary.phases],
         "unattributed_j": summary.unattributed_j,
@@ -73,6 +77,12 @@ def _device(e: DeviceEnergy) -> dict[str, Any]:
         "peak_w": e.peak_w,
         "facts": dict(e.device.facts),
     }
+
+
+def _conditions(found: Conditions | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return asdict(found) | {"throttled": dict(found.throttled), "foreign": list(found.foreign)}
 
 
 def _total(total: Total) -> dict[str, Any]:

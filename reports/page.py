@@ -8,11 +8,18 @@ from typing import NamedTuple
 from vidmeter.meter.device import Provenance
 from vidmeter.meter.sample import Quantity
 from vidmeter.meter.sources import NAMES
-from vidmeter.meter.summary import Caution, DeviceEnergy, PerUnit, PhaseSummary, Summary
+from vidmeter.meter.summary import (
+    Caution,
+    Conditions,
+    DeviceEnergy,
+    PerUnit,
+    PhaseSummary,
+    Summary,
+)
 from vidmeter.meter.windows import merged
 from vidmeter.reports.chart import Chart, tones_of
 from vidmeter.reports.format import digits, percent
-from vidmeter.reports.terminal import unit_name
+from vidmeter.reports.terminal import net_in_words, unit_name
 
 _MARKS = {
     Provenance.SIMULATED: "No hardware was read: these numbers come from a script and mean nothing",
@@ -58,6 +65,8 @@ class DeviceRow(NamedTuple):
     badge: str
     label: str
     disagreement: str
+    conditions: str
+    error: str
 
 
 def title(summary: Summary) -> str:
@@ -86,7 +95,10 @@ def marks(summary: Summary) -> list[tuple[str, str]]:
     found = [p for p in (Provenance.SIMULATED,) if summary.simulated]
     if summary.total.provenance is Provenance.MODELLED:
         found.append(Provenance.MODELLED)
-    return [(p.upper(), _MARKS[p]) for p in found]
+    told = [(p.upper(), _MARKS[p]) for p in found]
+    if not summary.total.trusted:
+        told.append(("NOT TRUSTED", "Two readings of one card contradict each other, see below"))
+    return told
 
 
 def answer(summary: Summary) -> list[Figure]:
@@ -171,6 +183,8 @@ def phase_rows(summary: Summary) -> list[PhaseRow]:
     for phase in summary.phases:
         energy_j, time_s = phase.total.energy_j, phase.duration_s
         note = "" if phase.complete else "left open"
+        if not phase.resolved:
+            note = "below resolution"
         if phase.error:
             note = f"{note}, {phase.error}" if note else phase.error
         figures = [_figure(name, unit) for name, unit in phase.per_unit.items()]
@@ -198,8 +212,49 @@ def device_rows(summary: Summary) -> list[DeviceRow]:
         index = "" if e.device.index is None else f" {e.device.index}"
         label = f"{e.device.kind.upper()}{index}"
         badge = "" if measured else e.device.provenance.upper()
-        rows.append(DeviceRow(e, badge, label, _signed(e.disagreement)))
+        found = summary.conditions.get(e.device.uuid)
+        about = conditions(found) if found else ""
+        rows.append(DeviceRow(e, badge, label, _signed(e.disagreement), about, errors(e)))
     return rows
+
+
+def errors(e: DeviceEnergy) -> str:
+    """The two errors of an energy apart: what the gain leaves open, and what the readings do."""
+    if not e.energy_j or e.gain_low is None or e.gain_high is None:
+        return ""
+    words = [f"gain {_both(e.gain_low - 1, e.gain_high - 1)}"]
+    if e.raw_j is not None:
+        words[0] += f", calibrated; {digits(e.raw_j)} J as read"
+    low, high = (e.sampling_low_j or 0.0) / e.energy_j, (e.sampling_high_j or 0.0) / e.energy_j
+    words.append(f"readings {_both(-low, high)} ({e.readings} of them)")
+    return "; ".join(words)
+
+
+def conditions(found: Conditions) -> str:
+    """The circumstances of a device in a line: heat, clocks, limit, what held it down."""
+    parts = []
+    if found.temperature_c is not None:
+        parts.append(f"{found.temperature_c:.0f} °C")
+        if found.max_temperature_c and found.max_temperature_c > found.temperature_c + 1:
+            parts[-1] += f" (up to {found.max_temperature_c:.0f})"
+    if found.sm_clock_mhz is not None:
+        parts.append(f"{found.sm_clock_mhz:.0f} MHz")
+    if found.power_limit_w is not None:
+        default = found.power_limit_default_w
+        parts.append(
+            f"limit {found.power_limit_w:.0f} W" + (f" of {default:.0f} W" if default else "")
+        )
+    held = {reason: share for reason, share in found.throttled.items() if share >= 0.01}
+    for reason, share in sorted(held.items(), key=lambda item: -item[1]):
+        parts.append(f"{reason.replace('_', ' ')} {share * 100:.0f} % of the time")
+    if found.max_memory_b:
+        parts.append(f"{found.max_memory_b / 1e9:.1f} GB in use")
+    return " · ".join(parts)
+
+
+def net(summary: Summary) -> str:
+    """The energy beyond idle, where idle was measured; empty otherwise."""
+    return sentence(net_in_words(summary.net)) if summary.net else ""
 
 
 def outside(summary: Summary) -> Outside | None:
@@ -238,6 +293,13 @@ def _interval(of: PerUnit, factor: float) -> str:
     if of.low is None or of.high is None:
         return ""
     return f"{digits(of.low * factor)} to {digits(of.high * factor)}"
+
+
+def _both(low: float, high: float) -> str:
+    """`±5 %`, or `−3 to +40 %` where the two ends differ."""
+    if abs(low + high) <= 0.02 * max(abs(low), abs(high), 1e-9):
+        return f"±{high * 100:.2g} %"
+    return f"{low * 100:+.2g} to {high * 100:+.2g} %".replace("-", "−")
 
 
 def _signed(share: float | None) -> str:

@@ -158,6 +158,9 @@ def _generic(
     return Rating(low_w, math.sqrt(low_w * high_w), high_w, text, "vidmeter's cpu_reference.csv")
 
 
+EVERY_NS = 45_000_000
+
+
 class ModelledCpu:
     """The busy seconds of all logical CPUs, with the rating that turns them into a range of joules.
 
@@ -185,6 +188,7 @@ class ModelledCpu:
         )
         self._devices = (device,)
         self._series = Series(_UUID, Quantity.CPU_BUSY)
+        self._due_ns = 0
 
     notes = ()
 
@@ -194,11 +198,14 @@ class ModelledCpu:
         return self._devices
 
     def read(self, now_ns: int, *, catch_up: bool = False) -> Reading:
-        """The busy seconds until now."""
+        """The busy seconds until now; the kernel counts in ticks of 10 ms, so not too often."""
+        if now_ns < self._due_ns and not catch_up:
+            return Reading()
+        self._due_ns = now_ns + EVERY_NS
         before_ns = monotonic_ns()
         times = psutil.cpu_times()
         t_ns = (before_ns + monotonic_ns()) // 2
-        return Reading([Sample(self._series, t_ns, _busy_s(times._asdict()))], [])
+        return Reading([Sample(self._series, t_ns, _busy_s(times._asdict()))])
 
     def close(self) -> None:
         """Nothing is held open."""

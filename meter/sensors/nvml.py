@@ -14,7 +14,8 @@ import pynvml
 from vidmeter.meter.clock import anchor
 from vidmeter.meter.device import Device
 from vidmeter.meter.errors import NoDevice
-from vidmeter.meter.sensors.base import Reading
+from vidmeter.meter.sample import Series
+from vidmeter.meter.sensors.base import Fault, Reading
 from vidmeter.meter.sensors.nvml_calls import bind
 from vidmeter.meter.sensors.nvml_card import Card
 from vidmeter.meter.sensors.nvml_counter import CounterWatch
@@ -53,12 +54,15 @@ class NvmlSensor:
                 raise NoDevice(" · ".join(reasons) or f"--gpus {wanted}: no GPU is metered")
             by_uuid = {facts.uuid: (facts, handle) for facts, handle in gpus}
             self._cards: list[Card] = []
+            self._faults: list[Fault] = []
             devices = []
             for facts, handle in (by_uuid[uuid] for uuid in choice.uuids):
                 memory = Memory(CounterWatch(limit_w(handle)))
                 bound = bind(facts.uuid, handle, memory, mig=facts.mig)
                 devices.append(describe(facts, handle, bound.scopes))
-                reopen = partial(self._reopen, facts.uuid, memory, mig=facts.mig)
+                reopen = partial(
+                    self._reopen, facts.uuid, memory, offered=bound.series, mig=facts.mig
+                )
                 self._cards.append(Card(facts.uuid, bound.sources, reopen))
                 if not bound.power:
                     notes.append(f"GPU {facts.index} ({facts.name}) offers no reading of power")
@@ -75,6 +79,8 @@ class NvmlSensor:
         """All that is new of every GPU; a GPU in trouble never holds up the others' readings."""
         reading = self._turns.read(self._cards, now_ns, anchor(), catch_up=catch_up)
         reading.samples.sort(key=attrgetter("t_ns"))
+        reading.faults.extend(self._faults)
+        self._faults.clear()
         return reading
 
     def close(self) -> None:
@@ -82,7 +88,9 @@ class NvmlSensor:
         self._cards = []
         self._close()
 
-    def _reopen(self, uuid: str, memory: Memory, *, mig: bool) -> Sequence[Source] | int:
+    def _reopen(
+        self, uuid: str, memory: Memory, *, offered: frozenset[Series], mig: bool
+    ) -> Sequence[Source] | int:
         """Find a card that was lost, by its UUID: another may stand at its index now.
 
         NVML is begun anew only when no card answers, as the handles of all others end with it.
@@ -95,7 +103,12 @@ class NvmlSensor:
         if isinstance(handle, int):
             return handle
         bound = bind(uuid, handle, memory, mig=mig)
-        return bound.sources if bound.power else min(NOT_OFFERED)
+        if not bound.power:
+            return min(NOT_OFFERED)
+        for series in sorted(offered - bound.series):
+            detail = f"{series.quantity} is not offered any more since the GPU was lost"
+            self._faults.append(Fault("read_failed", uuid, detail, series))
+        return bound.sources
 
     def _restart(self) -> int | None:
         """Begin NVML anew; the code with which it refuses."""

@@ -15,8 +15,8 @@ import pynvml
 
 from vidmeter.meter.sample import Quantity, Series
 from vidmeter.meter.sensors.nvml_errors import INSUFFICIENT_SIZE, NOT_OFFERED, SUCCESS
-from vidmeter.meter.sensors.nvml_facts import MODULE, ask
-from vidmeter.meter.sensors.nvml_process_calls import function_named, processes
+from vidmeter.meter.sensors.nvml_facts import MODULE, ask, function_named
+from vidmeter.meter.sensors.nvml_process_calls import processes
 from vidmeter.meter.sensors.nvml_ring import Ring
 from vidmeter.meter.sensors.nvml_sources import Fields, Getter, Memory, S, Source, number
 
@@ -55,6 +55,11 @@ class Bound:
         """Whether any of it is power or energy."""
         return any(source.power for source in self.sources)
 
+    @property
+    def series(self) -> frozenset[Series]:
+        """All that it brings."""
+        return frozenset(series for source in self.sources for series in source.series)
+
 
 def bind(uuid: str, handle: Any, memory: Memory, *, mig: bool) -> Bound:
     """What this card offers, asked through `handle`."""
@@ -80,7 +85,7 @@ def bind(uuid: str, handle: Any, memory: Memory, *, mig: bool) -> Bound:
         sources.append(_fields(handle, chosen, memory, ages=None if ring else ages))
     if Quantity.ENERGY not in quantities:
         sources += _getter(uuid, handle, Quantity.ENERGY, "TotalEnergyConsumption", 0, memory)
-    if Quantity.POWER_INSTANT not in quantities:
+    if not quantities >= {Quantity.POWER_INSTANT, Quantity.POWER_AVERAGE}:  # it is one of the two
         window_ns = S if _averages_usage(handle) else None
         sources += _getter(
             uuid, handle, Quantity.POWER_USAGE, "PowerUsage", 0, memory, window_ns=window_ns
@@ -130,17 +135,25 @@ def _averages_usage(handle: Any) -> bool:
 
 
 def _offered(handle: Any) -> dict[Field, float]:
-    """The fields that the card offers, with what they say now."""
-    wanted: list[Field] = [(field_id, 0) for field_id in (*_ENERGY, *_HELD)]
-    wanted += [(power, scope) for power in _POWERS for scope in _SCOPES.values()]
-    bound = _bind_fields(handle, wanted)
-    if bound is None or bound[0]() in NOT_OFFERED:
-        return {}
-    return {
-        field: number(slot.value, slot.valueType) if slot.nvmlReturn == SUCCESS else 0.0
-        for field, slot in zip(wanted, bound[1], strict=True)
-        if slot.nvmlReturn not in NOT_OFFERED
-    }
+    """The fields that the card offers, with what they say now.
+
+    They are asked in groups: a driver that refuses a call for a field or a scope that it has never
+    heard of may well have the others.
+    """
+    groups: list[list[Field]] = [[(field_id, 0) for field_id in (*_POWERS, _ENERGY[0])]]
+    groups.append([(_ENERGY[1], 0)])
+    groups.append([(power, scope) for power in _POWERS for scope in _SCOPES.values()])
+    groups.append([(field_id, 0) for field_id in _HELD])
+    found: dict[Field, float] = {}
+    for group in groups:
+        bound = _bind_fields(handle, group)
+        if bound is None or bound[0]() in NOT_OFFERED:
+            continue
+        for field, slot in zip(group, bound[1], strict=True):
+            if slot.nvmlReturn not in NOT_OFFERED:
+                answered = slot.nvmlReturn == SUCCESS
+                found[field] = number(slot.value, slot.valueType) if answered else 0.0
+    return found
 
 
 def _scopes(offered: Mapping[Field, float]) -> tuple[str, ...]:

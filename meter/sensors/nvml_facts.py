@@ -107,6 +107,15 @@ def ask(function: Callable[..., Any], *arguments: Any) -> Any:
         return None
 
 
+def function_named(name: str) -> Callable[..., int] | None:
+    """The C function nvmlDeviceGet`name`, None in drivers that lack it."""
+    try:
+        function: Callable[..., int] = pynvml._nvmlGetFunctionPointer(f"nvmlDeviceGet{name}")
+    except pynvml.NVMLError:
+        return None
+    return function
+
+
 def text(value: str | bytes | None) -> str:
     """NVML's text as a str."""
     return value.decode(errors="replace") if isinstance(value, bytes) else value or ""

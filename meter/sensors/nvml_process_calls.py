@@ -7,6 +7,7 @@ from typing import Any
 import pynvml
 
 from vidmeter.meter.sensors.nvml_errors import INSUFFICIENT_SIZE, NOT_OFFERED, SUCCESS
+from vidmeter.meter.sensors.nvml_facts import function_named
 from vidmeter.meter.sensors.nvml_processes import Activity, Processes
 from vidmeter.meter.sensors.nvml_sources import Source
 
@@ -81,12 +82,3 @@ def _activity(handle: Any) -> Callable[[int], tuple[int, list[tuple[int, int, in
         return code, [(one.pid, one.timeStamp, one.smUtil) for one in buffer[: count.value]]
 
     return None if read(0)[0] in NOT_OFFERED else read
-
-
-def function_named(name: str) -> Callable[..., int] | None:
-    """The C function nvmlDeviceGet`name`, None in drivers that lack it."""
-    try:
-        function: Callable[..., int] = pynvml._nvmlGetFunctionPointer(f"nvmlDeviceGet{name}")
-    except pynvml.NVMLError:
-        return None
-    return function

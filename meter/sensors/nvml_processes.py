@@ -36,6 +36,10 @@ class Processes:
         self._lists = lists
         self._count = Series(uuid, Quantity.PROCESSES)
 
+    @property
+    def series(self) -> tuple[Series, ...]:
+        return (self._count,)
+
     def read(self, clocks: Clocks, into: Reading) -> int:
         now_ns = clocks.clock()
         self.every_ns = min(2 * self.every_ns, SELDOM_NS)
@@ -67,6 +71,10 @@ class Activity:
         self._ask = ask
         self._processes = processes
         self._seen_us = 0
+
+    @property
+    def series(self) -> tuple[Series, ...]:
+        return (Series(self._uuid, Quantity.OWN_SM), Series(self._uuid, Quantity.FOREIGN_SM))
 
     def read(self, clocks: Clocks, into: Reading) -> int | None:
         """The driver lists a process only for the periods in which it was active, so the sum of

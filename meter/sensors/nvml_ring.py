@@ -4,7 +4,6 @@ It is asked for what is newer than the last stamp seen. Where the wall clock was
 is asked for more, and what has been taken before is told by its stamp.
 """
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -47,8 +46,13 @@ class Ring:
         self._memory = memory
         self._ages = ages
         self._seen_us = 0
-        self._recent: deque[tuple[int, float]] = deque(maxlen=max(256, 2 * depth))
+        self._keep = max(256, 2 * depth)
+        self._recent: dict[tuple[int, float], None] = {}
         self._spacing_ns = 0.0
+
+    @property
+    def series(self) -> tuple[Series, ...]:
+        return (self._series,)
 
     def read(self, clocks: Clocks, into: Reading) -> int:
         last_ns = self._memory.newest_ns.get(self._series)
@@ -65,8 +69,10 @@ class Ring:
         if last_ns is not None:
             self._report_loss(placed, len(entries), last_ns, into)
         for t_ns, stamp_us, value_mw in placed:
-            self._recent.append((stamp_us, value_mw))
+            self._recent[stamp_us, value_mw] = None
             add(Sample(self._series, t_ns, value_mw / 1000), self._memory, into)
+        while len(self._recent) > self._keep:
+            del self._recent[next(iter(self._recent))]
         self._memory.newest_ns[self._series], self._seen_us, _ = placed[-1]
         if self._ages is not None:
             self._memory.note_age(self._ages, self._seen_us, clocks, into)

@@ -49,6 +49,11 @@ class Source(Protocol):
     power: bool
     at_end: bool
 
+    @property
+    def series(self) -> tuple[Series, ...]:
+        """What it brings."""
+        ...
+
     def read(self, clocks: Clocks, into: Reading) -> int | None:
         """Ask, add what is new to `into`, and return the driver's code; None if it wasn't asked."""
         ...
@@ -104,6 +109,10 @@ class Fields:
         self._slots = [(slot, slot.value, series) for slot, series in slots]
         self._stamps = [0] * len(slots)
         self._values: list[float] = [-1.0] * len(slots)
+
+    @property
+    def series(self) -> tuple[Series, ...]:
+        return tuple(series for _, _, series in self._slots)
 
     def read(self, clocks: Clocks, into: Reading) -> int:
         before_ns = clocks.clock()
@@ -161,6 +170,10 @@ class Getter:
         self._series = series
         self._value = value
         self._memory = memory
+
+    @property
+    def series(self) -> tuple[Series, ...]:
+        return (self._series,)
 
     def read(self, clocks: Clocks, into: Reading) -> int:
         before_ns = clocks.clock()

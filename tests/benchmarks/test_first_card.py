@@ -274,8 +274,8 @@ def test_no_source_looks_up_a_function_but_through_the_guards() -> None:
             # The library itself is opened nowhere else than to see whether it is there.
             if isinstance(node, ast.Attribute) and node.attr == "CDLL":
                 assert file.name in ("nvml_errors.py", "launch.py", "execute.py"), file
-    assert sorted(calls) == ["card.py", "nvml.py"]
-    text = (ROOT / "meter" / "sensors" / "nvml.py").read_text("utf-8")
+    assert sorted(calls) == ["card.py", "nvml_facts.py"]
+    text = (ROOT / "meter" / "sensors" / "nvml_facts.py").read_text("utf-8")
     assert '_nvmlGetFunctionPointer(f"nvmlDeviceGet{name}")' in text
 
 

@@ -1,14 +1,17 @@
 """The arithmetic against exact truth: curves whose integral is known in closed form."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from vidmeter.meter import energy
 from vidmeter.meter.sensors.curve import PowerCurve
 
 S = 1_000_000_000
+MS = 1_000_000
 
 
 def grid(start_s: float, end_s: float, step_s: float) -> np.ndarray:
@@ -199,3 +202,73 @@ def test_power_in_a_gap_is_not_a_number() -> None:
 
     assert np.isnan(energy.power_at(curve, [2 * S])[0])
     assert energy.power_at(curve, [S // 2])[0] == 5.0
+
+
+# ---- readings as a sensor renews them ----
+
+
+@given(
+    refresh_ms=st.sampled_from([20, 100, 500]),
+    offset_ms=st.integers(0, 499),
+    levels=st.lists(st.integers(100, 700), min_size=8, max_size=30),
+    asked_ms=st.sampled_from([5, 7, 10]),
+)
+def test_readings_asked_for_often_are_those_that_were_renewed(
+    refresh_ms: int, offset_ms: int, levels: list[int], asked_ms: int
+) -> None:
+    assume(any(a != b for a, b in pairwise(levels)))
+    refresh, asked = refresh_ms * 1_000_000, asked_ms * 1_000_000
+    first = offset_ms * 1_000_000
+    came = first + refresh * np.arange(len(levels))
+    t = np.arange(first, came[-1] + refresh, asked)
+    v = np.asarray(levels)[(t - first) // refresh]
+    times, values = energy.renewed(t, v, refresh)
+    if len(np.flatnonzero(np.diff(v))) < 2:
+        assert (times == t).all()
+        return
+    exact = energy.boxes(came, levels, refresh, refresh_ns=refresh)
+    seen = energy.boxes(times, values, refresh, refresh_ns=refresh)
+    a, b = int(came[0]), int(came[-1])
+    # Each change is placed to within half of the time between two looks.
+    swing = max(levels) - min(levels)
+    slack_j = asked / 1e9 * swing * 2
+    assert energy.energy(seen, a, b).covered_j == pytest.approx(
+        energy.energy(exact, a, b).covered_j, abs=slack_j
+    )
+
+
+def test_nothing_is_renewed_while_nobody_asks() -> None:
+    t = np.concatenate((np.arange(0, 2 * S, 50 * MS), np.arange(5 * S, 7 * S, 50 * MS)))
+    v = np.where((t // (500 * MS)) % 2 == 0, 300.0, 500.0)
+    times, values = energy.renewed(t, v, 100 * MS)
+    assert not ((times > 2.2 * S) & (times < 4.9 * S)).any()
+    curve = energy.boxes(times, values, 100 * MS, refresh_ns=100 * MS)
+    assert energy.energy(curve, S, 6 * S).coverage < 0.5
+
+
+def test_readings_with_stamps_of_their_own_are_left_as_they_are() -> None:
+    t = np.arange(0, 10 * S, 100 * MS)
+    v = np.where((t // S) % 2 == 0, 300.0, 500.0)
+    times, values = energy.renewed(t, v, 100 * MS)
+    assert (times == t).all() and (values == v).all()
+
+
+def test_a_sluggish_sensor_gives_back_the_energy_that_it_smeared() -> None:
+    lag_s, t_s = 0.4, np.arange(0, 10, 0.02)
+    true_w = np.where((t_s > 3) & (t_s < 5), 600.0, 100.0)
+    shown, level = [], 100.0
+    for w in true_w:
+        shown.append(level)
+        level = w + (level - w) * np.exp(-0.02 / lag_s)
+    curve = energy.sluggish(energy.points((t_s * S).astype(np.int64), shown), round(lag_s * S))
+    got = energy.energy(curve, int(2.5 * S), int(5.5 * S)).covered_j
+    assert got == pytest.approx(100 * 3 + 500 * 2, rel=0.01)
+
+
+def test_a_leap_is_known_and_costs_only_its_stretch() -> None:
+    t = np.arange(0, 10 * S, 100 * MS)
+    e = 300.0 * t / S + 5e4 * (t > 4 * S)
+    leap = (4 * S, 4 * S + 100 * MS)
+    got = energy.energy(energy.counter(t, e, spoiled=[leap]), S, 9 * S)
+    assert got.covered_j == pytest.approx(300 * 7.9, rel=1e-9)
+    assert got.coverage == pytest.approx(7.9 / 8)

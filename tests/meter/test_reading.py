@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.simulated_driver.asking import WAVES
 from tests.simulated_driver.driver import Counter, Driver, Gpu, Process, Reading, Ring
 from vidmeter.meter.conditions import condition_cautions, conditions
 from vidmeter.meter.reader import load
@@ -35,12 +36,112 @@ def start(environ: Mapping[str, str], folder: Path, *command: str) -> subprocess
     )  # fmt: skip
 
 
-def recorded(environ: Mapping[str, str], folder: Path, seconds: float) -> Run:
-    """The run of a command that sleeps."""
-    process = start(environ, folder, "sleep", str(seconds))
+def run_of(process: subprocess.Popen[str], folder: Path) -> Run:
+    """What was recorded, once the command has ended."""
     _, said = process.communicate(timeout=60)
     assert process.returncode == 0, said
     return load(folder / "a.vidmeter")
+
+
+def slow() -> Driver:
+    return Driver([Gpu([(0, 300)], delay_us=50_000, ring=Ring(20, 120))])
+
+
+def lost() -> Driver:
+    gpu = Gpu([(0, 300)], lost_s=2.5, back_s=3.2)
+    return Driver([gpu, Gpu([(0, 100)], uuid="GPU-2", pci="00000000:02:00.0")])
+
+
+def counters() -> Driver:
+    """One is reset, one leaps, one goes by its other name only."""
+    refused = {"field:83": 3, "nvmlDeviceGetTotalEnergyConsumption": 3}
+    return Driver(
+        [
+            Gpu([(0, 300)], counter=Counter(100, start_j=5000, reset_s=3.05)),
+            Gpu([(0, 300)], uuid="GPU-2", counter=Counter(100, jump_s=3.0, jump_j=5000)),
+            Gpu([(0, 300)], uuid="GPU-3", counter=Counter(100), answers=refused),
+        ]
+    )
+
+
+def zeros() -> Driver:
+    return Driver([Gpu([(0, 300)], zero_s=(2.0, 2.5), instant=Reading(100, 100))])
+
+
+def dying(code: int) -> Driver:
+    one = Gpu([(0, 300)], counter=Counter(100, start_j=5000))
+    two = Gpu([(0, 100)], uuid="GPU-2", pci="00000000:02:00.0", epoch_ns=one.epoch_ns)
+    return Driver([one, two], dead_s=(2.5, 4.0), dead_code=code, reload=True)
+
+
+def scopes() -> Driver:
+    """One card that tells the power of its module and memory only, one that tells its own."""
+    memory = Reading(100, 100, factor=0.25)
+    module = Gpu(
+        [(0, 300)], instant=None, average=None, usage=None, ring=None, counter=None,
+        module=Reading(100, 100, factor=1.5), memory=memory,
+    )  # fmt: skip
+    return Driver([module, Gpu([(0, 300)], uuid="GPU-2", memory=memory)])
+
+
+def throttled() -> Driver:
+    reasons = [(2.5, 3.5, 0x40), (2.0, 100.0, 0x4)]
+    counts = Gpu([(0, 300)], clock_reasons=0, reasons=reasons, reason_counters=True)
+    return Driver([counts, replace(counts, uuid="GPU-2", reason_counters=False)])
+
+
+def facts() -> Driver:
+    client = Process(os.getpid(), None, 0, mps=True)
+    return Driver(
+        [
+            Gpu([(0, 300)], virtualization=0, processes=[client]),
+            Gpu([(0, 300)], uuid="GPU-2", virtualization=1),
+            Gpu([(0, 300)], uuid="GPU-3", virtualization=2, power_limit_w=(400, 700)),
+        ]
+    )
+
+
+def stepped() -> Driver:
+    """The clock is set back, the machine sleeps, the clock is set forward a little."""
+    steps = [(2.51, -7003.0), (5.02, 183.0)]
+    gpu = Gpu(WAVES, repeat=True, instant=Reading(20, 20))
+    return Driver([gpu], clock_steps=steps, suspends=[(4.03, 3600.0)])
+
+
+SCENARIOS: dict[str, tuple[Callable[[], Driver], float]] = {
+    "slow": (slow, 6),
+    "lost": (lost, 5),
+    "counters": (counters, 3),
+    "zeros": (zeros, 3),
+    "dying 999": (lambda: dying(999), 7),
+    "dying 9": (lambda: dying(9), 7),
+    "scopes": (scopes, 1),
+    "throttled": (throttled, 5),
+    "facts": (facts, 1),
+    "stepped": (stepped, 6),
+}
+"""Drivers, and for how many seconds each is recorded."""
+
+
+@pytest.fixture(scope="module")
+def recordings(
+    simulated_driver: Simulated,
+    stepped_clocks: Callable[[Mapping[str, str]], dict[str, str]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, tuple[Driver, Run]]:
+    """All scenarios, recorded side by side."""
+    started = []
+    for name, (make, seconds) in SCENARIOS.items():
+        folder, driver = tmp_path_factory.mktemp("run"), make()
+        environ = simulated_driver(driver)
+        if driver.clock_steps:
+            environ = stepped_clocks(environ)
+        started.append((name, driver, start(environ, folder, "sleep", str(seconds)), folder))
+        time.sleep(0.4)
+    return {name: (driver, run_of(process, at)) for name, driver, process, at in started}
+
+
+Recordings = dict[str, tuple[Driver, Run]]
 
 
 def trace(run: Run, quantity: Quantity, uuid: str | None = None) -> Trace:
@@ -58,12 +159,8 @@ def gaps_s(found: Trace) -> list[float]:
     return [(b - a) / S for a, b in pairwise(found.t_ns)]
 
 
-def test_a_driver_that_takes_50_ms_for_a_call_is_read_in_time(
-    simulated_driver: Simulated, tmp_path: Path
-) -> None:
-    gpu = Gpu([(0, 300)], delay_us=50_000, ring=Ring(20, 120))
-
-    run = recorded(simulated_driver(Driver([gpu])), tmp_path, 6)
+def test_a_driver_that_takes_50_ms_for_a_call_is_read_in_time(recordings: Recordings) -> None:
+    _, run = recordings["slow"]
 
     assert max(gaps_s(trace(run, Quantity.POWER_RING))) == pytest.approx(0.02, abs=1e-3)
     assert max(gaps_s(trace(run, Quantity.POWER_INSTANT))) < 0.6
@@ -72,13 +169,9 @@ def test_a_driver_that_takes_50_ms_for_a_call_is_read_in_time(
     assert {e.kind for e in run.events} <= {"late", "absent"}
 
 
-def test_a_gpu_that_was_lost_is_found_again_and_nothing_comes_twice(
-    simulated_driver: Simulated, tmp_path: Path
-) -> None:
-    gpu = Gpu([(0, 300)], lost_s=2.5, back_s=3.2)
-    stays = Gpu([(0, 100)], uuid="GPU-2", pci="00000000:02:00.0")
-
-    run = recorded(simulated_driver(Driver([gpu, stays])), tmp_path, 5)
+def test_a_gpu_that_was_lost_is_found_again_and_nothing_comes_twice(recordings: Recordings) -> None:
+    driver, run = recordings["lost"]
+    gpu, stays = driver.gpus
 
     kinds = [(e.kind, e.device) for e in events(run, "device_lost", "device_back")]
     assert kinds == [("device_lost", gpu.uuid), ("device_back", gpu.uuid)]
@@ -93,37 +186,29 @@ def test_a_gpu_that_was_lost_is_found_again_and_nothing_comes_twice(
 
 
 def test_an_energy_counter_that_is_reset_is_an_event_with_its_numbers(
-    simulated_driver: Simulated, tmp_path: Path
+    recordings: Recordings,
 ) -> None:
-    gpu = Gpu([(0, 300)], counter=Counter(100, start_j=5000, reset_s=3.05))
+    driver, run = recordings["counters"]
+    gpu = driver.gpus[0]
 
-    run = recorded(simulated_driver(Driver([gpu])), tmp_path, 3)
-
-    (event,) = events(run, "counter_reset", "counter_jump")
-    assert event.kind == "counter_reset"
+    (event,) = events(run, "counter_reset")
+    assert event.device == gpu.uuid
     assert "fell from 59" in event.detail
     assert event.start_ns < gpu.epoch_ns + 3.05 * S < event.end_ns + 0.01 * S
 
 
-def test_field_191_serves_where_field_83_is_refused(
-    simulated_driver: Simulated, tmp_path: Path
-) -> None:
-    refused = {"field:83": 3, "nvmlDeviceGetTotalEnergyConsumption": 3}
-    gpu = Gpu([(0, 300)], counter=Counter(100), answers=refused)
+def test_field_191_serves_where_field_83_is_refused(recordings: Recordings) -> None:
+    driver, run = recordings["counters"]
 
-    run = recorded(simulated_driver(Driver([gpu])), tmp_path, 1)
-
-    energy = trace(run, Quantity.ENERGY)
+    energy = trace(run, Quantity.ENERGY, driver.gpus[2].uuid)
     joules = energy.value[-1] - energy.value[0]
     assert joules == pytest.approx(300 * (energy.t_ns[-1] - energy.t_ns[0]) / S, rel=0.01)
 
 
 def test_zeros_and_refusals_for_a_while_are_faults_of_what_they_touch(
-    simulated_driver: Simulated, tmp_path: Path
+    recordings: Recordings,
 ) -> None:
-    gpu = Gpu([(0, 300)], zero_s=(2.0, 2.5), instant=Reading(100, 100))
-
-    run = recorded(simulated_driver(Driver([gpu])), tmp_path, 3)
+    _, run = recordings["zeros"]
 
     assert {e.kind for e in events(run, "implausible", "read_failed", "device_lost")} == {
         "implausible"
@@ -133,37 +218,30 @@ def test_zeros_and_refusals_for_a_while_are_faults_of_what_they_touch(
     assert max(gaps_s(trace(run, Quantity.TEMPERATURE))) < 0.8
 
 
-def test_the_age_of_the_newest_stamp_is_kept_once_a_second(
-    simulated_driver: Simulated, tmp_path: Path
-) -> None:
-    run = recorded(simulated_driver(Driver([Gpu([(0, 300)])])), tmp_path, 3)
+def test_the_age_of_the_newest_stamp_is_kept_once_a_second(recordings: Recordings) -> None:
+    _, run = recordings["zeros"]
 
     ages = trace(run, Quantity.STAMP_AGE)
     assert len(ages.t_ns) in (3, 4, 5)
     assert all(-0.001 < age < 0.1 for age in ages.value)
 
 
-def test_a_card_that_no_process_uses_has_none(simulated_driver: Simulated, tmp_path: Path) -> None:
-    run = recorded(simulated_driver(Driver([Gpu([(0, 300)])])), tmp_path, 2.5)
+def test_a_card_that_no_process_uses_has_none(recordings: Recordings) -> None:
+    _, run = recordings["zeros"]
 
     found = trace(run, Quantity.PROCESSES)
     assert set(found.value) == {0}
     assert len(found.t_ns) >= 2
-    assert time.monotonic_ns() > found.t_ns[0]
     assert events(run, "foreign_process", "processes_untold") == []
 
 
 @pytest.mark.parametrize("dead_code", [999, 9])
 def test_a_driver_that_dies_is_opened_anew_when_it_is_there_again(
-    simulated_driver: Simulated, tmp_path: Path, dead_code: int
+    recordings: Recordings, dead_code: int
 ) -> None:
-    one = Gpu([(0, 300)], counter=Counter(100, start_j=5000))
-    two = Gpu([(0, 100)], uuid="GPU-2", pci="00000000:02:00.0", epoch_ns=one.epoch_ns)
-    driver = Driver([one, two], dead_s=(2.5, 4.0), dead_code=dead_code, reload=True)
+    driver, run = recordings[f"dying {dead_code}"]
 
-    run = recorded(simulated_driver(driver), tmp_path, 7)
-
-    for gpu in (one, two):
+    for gpu in driver.gpus:
         lost, back = (e for e in run.events if e.device == gpu.uuid and "device" in e.kind)
         assert (lost.kind, back.kind) == ("device_lost", "device_back")
         # Tried after 1 s in vain, and again 2 s later.
@@ -172,52 +250,50 @@ def test_a_driver_that_dies_is_opened_anew_when_it_is_there_again(
             found = trace(run, quantity, gpu.uuid)
             assert found.t_ns[-1] > back.end_ns + 0.5 * S
             assert min(gaps_s(found)) > 0.015
-    assert {e.device for e in events(run, "counter_reset")} == {one.uuid, two.uuid}
+    assert {e.device for e in events(run, "counter_reset")} == {g.uuid for g in driver.gpus}
 
 
 def test_another_card_at_the_same_place_is_never_taken_for_the_one_that_was_lost(
     simulated_driver: Simulated, tmp_path: Path
 ) -> None:
-    """The driver comes back with another card at the index, as after a swap of cards."""
+    """The driver comes back with another card at one index, and with less to tell of the other."""
     gone = Gpu([(0, 300)])
-    environ = simulated_driver(Driver([gone], dead_s=(2.0, 2.2)))
+    kept = Gpu([(0, 200)], uuid="GPU-2", pci="00000000:02:00.0", epoch_ns=gone.epoch_ns)
+    environ = simulated_driver(Driver([gone, kept], dead_s=(2.0, 2.2)))
     process = start(environ, tmp_path, "sleep", "5")
     time.sleep(max(0.0, (gone.epoch_ns + 1.7 * S - time.monotonic_ns()) / S))
     other = Gpu([(0, 50)], uuid="GPU-other", epoch_ns=gone.epoch_ns)
-    Driver([other], dead_s=(2.0, 2.2)).write(Path(environ["VIDMETER_SIM_NVML"]))
-    _, said = process.communicate(timeout=30)
+    less = replace(kept, answers={"nvmlDeviceGetTemperature": 3})
+    Driver([other, less], dead_s=(2.0, 2.2)).write(Path(environ["VIDMETER_SIM_NVML"]))
+    run = run_of(process, tmp_path)
 
-    assert process.returncode == 0, said
-    run = load(tmp_path / "a.vidmeter")
-    assert [e.kind for e in events(run, "device_lost", "device_back")] == ["device_lost"]
-    assert set(trace(run, Quantity.POWER_INSTANT).value) == {300}
-    assert trace(run, Quantity.POWER_INSTANT).t_ns[-1] < gone.epoch_ns + 2.1 * S
+    came_and_went = {e.device: [] for e in run.events if e.device}
+    for event in events(run, "device_lost", "device_back"):
+        came_and_went[event.device].append(event.kind)
+    assert came_and_went == {gone.uuid: ["device_lost"], kept.uuid: ["device_lost", "device_back"]}
+    power = trace(run, Quantity.POWER_INSTANT, gone.uuid)
+    assert set(power.value) == {300}
+    assert power.t_ns[-1] < gone.epoch_ns + 2.1 * S
+    assert set(trace(run, Quantity.POWER_INSTANT, kept.uuid).value) == {200}
+    told = [e.detail for e in events(run, "read_failed") if e.device == kept.uuid]
+    assert "temperature_c is not offered any more since the GPU was lost" in told
 
 
-def test_a_counter_that_leaps_is_an_event_with_its_numbers(
-    simulated_driver: Simulated, tmp_path: Path
-) -> None:
-    gpu = Gpu([(0, 300)], counter=Counter(100, jump_s=3.0, jump_j=5000))
+def test_a_counter_that_leaps_is_an_event_with_its_numbers(recordings: Recordings) -> None:
+    driver, run = recordings["counters"]
+    gpu = driver.gpus[1]
 
-    run = recorded(simulated_driver(Driver([gpu])), tmp_path, 3)
-
-    (event,) = events(run, "counter_reset", "counter_jump")
-    assert (event.kind, event.device) == ("counter_jump", gpu.uuid)
+    (event,) = events(run, "counter_jump")
+    assert event.device == gpu.uuid
     assert "leapt by 5030.0 J" in event.detail
     assert event.start_ns <= gpu.epoch_ns + 3.0 * S <= event.end_ns
 
 
 def test_where_only_the_module_tells_its_power_that_is_read_and_said(
-    simulated_driver: Simulated, tmp_path: Path
+    recordings: Recordings,
 ) -> None:
-    power = Reading(100, 100)
-    gpu = Gpu(
-        [(0, 300)], instant=None, average=None, usage=None, ring=None, counter=None,
-        module=Reading(100, 100, factor=1.5), memory=Reading(100, 100, factor=0.25),
-    )  # fmt: skip
-    both = Gpu([(0, 300)], uuid="GPU-2", instant=power, memory=Reading(100, 100, factor=0.25))
-
-    run = recorded(simulated_driver(Driver([gpu, both])), tmp_path, 1)
+    driver, run = recordings["scopes"]
+    gpu, both = driver.gpus
 
     module, card = (d for d in run.devices if d.kind == "gpu")
     assert module.scope == "the module: GPU and CPU together"
@@ -241,7 +317,8 @@ def test_processes_of_others_are_told_from_the_runs_own(
                 Process(2**22 + 7, 1_000_000, 0),
             ],
         )
-        run = recorded(simulated_driver(Driver([gpu])), tmp_path, 5)
+        process = start(simulated_driver(Driver([gpu])), tmp_path, "sleep", "5")
+        run = run_of(process, tmp_path)
         foreign.communicate("\n")
 
     (event,) = events(run, "foreign_process")
@@ -296,13 +373,10 @@ def test_a_session_knows_its_own_share_of_the_multiprocessors(
 
 
 def test_throttling_is_counted_where_the_driver_counts_it_and_else_told_by_the_mask(
-    simulated_driver: Simulated, tmp_path: Path
+    recordings: Recordings,
 ) -> None:
-    reasons = [(2.5, 3.5, 0x40), (2.0, 100.0, 0x4)]
-    counts = Gpu([(0, 300)], clock_reasons=0, reasons=reasons, reason_counters=True)
-    tells = replace(counts, uuid="GPU-2", reason_counters=False)
-
-    run = recorded(simulated_driver(Driver([counts, tells])), tmp_path, 5)
+    driver, run = recordings["throttled"]
+    counts, tells = driver.gpus
 
     assert run.end_ns is not None
     start_s, end_s = ((t - counts.epoch_ns) / S for t in (run.start_ns, run.end_ns))
@@ -319,22 +393,42 @@ def test_throttling_is_counted_where_the_driver_counts_it_and_else_told_by_the_m
     assert Quantity.SW_POWER_CAP not in {s.quantity for s in run.traces if s.device == tells.uuid}
 
 
-def test_what_a_card_is_part_of_is_among_its_facts(
-    simulated_driver: Simulated, tmp_path: Path
-) -> None:
-    client = Process(os.getpid(), None, 0, mps=True)
-    gpus = [
-        Gpu([(0, 300)], virtualization=0, processes=[client]),
-        Gpu([(0, 300)], uuid="GPU-2", virtualization=1),
-        Gpu([(0, 300)], uuid="GPU-3", virtualization=2, power_limit_w=(400, 700)),
-    ]
+def test_what_a_card_is_part_of_is_among_its_facts(recordings: Recordings) -> None:
+    driver, run = recordings["facts"]
+    gpus = driver.gpus
 
-    run = recorded(simulated_driver(Driver(gpus)), tmp_path, 1)
-
-    facts = [d.facts for d in run.devices if d.kind == "gpu"]
-    assert [f["virtualization"] for f in facts] == ["none", "passthrough", "vgpu"]
-    assert [f["mps"] for f in facts] == [True, False, False]
+    told = [d.facts for d in run.devices if d.kind == "gpu"]
+    assert [f["virtualization"] for f in told] == ["none", "passthrough", "vgpu"]
+    assert [f["mps"] for f in told] == [True, False, False]
     assert [e.device for e in events(run, "mps")] == [gpus[0].uuid]
     (_, _, last) = (d for d in run.devices if d.kind == "gpu")
     found = conditions(run, last, ((run.start_ns, run.end_ns or 0),))
     assert {c.kind for c in condition_cautions(last, found)} >= {"vgpu", "power_limit"}
+
+
+def test_across_steps_of_the_clock_and_a_sleep_no_reading_is_lost_doubled_or_misplaced(
+    recordings: Recordings,
+) -> None:
+    driver, run = recordings["stepped"]
+    (gpu,) = driver.gpus
+
+    power = trace(run, Quantity.POWER_RING)
+    assert gaps_s(power) == pytest.approx([0.02] * (len(power.t_ns) - 1), abs=1e-3)
+    for t_ns, watts in zip(*power, strict=True):
+        assert watts == pytest.approx(gpu.true_mean_w(t_ns - S // 50, t_ns), abs=1.5)
+    instant = trace(run, Quantity.POWER_INSTANT)
+    for t_ns, watts in zip(*instant, strict=True):
+        assert watts == pytest.approx(gpu.true_mean_w(t_ns - S // 50, t_ns), abs=1.5)
+    assert events(run, "samples_lost", "read_failed", "device_lost") == []
+
+
+def test_steps_and_sleep_are_events_with_their_size(recordings: Recordings) -> None:
+    driver, run = recordings["stepped"]
+
+    back, forward = events(run, "clock_step")
+    (sleep,) = events(run, "suspend")
+    for event, at_s in ((back, 2.51), (sleep, 4.03), (forward, 5.02)):
+        assert event.start_ns <= driver.start_ns() + at_s * S <= event.end_ns
+    assert "-7003.0 ms" in back.detail
+    assert "+183.0 ms" in forward.detail
+    assert "3600.0 s" in sleep.detail

@@ -191,3 +191,22 @@ def test_a_process_that_stays_is_one_event_whose_span_grows(tmp_path: Path) -> N
     assert event.end_ns - event.start_ns > 0.3e9
     (trace,) = [t for s, t in run.traces.items() if s.quantity is Quantity.FOREIGN_SM]
     assert set(trace.value) == {40.0}
+
+
+def test_what_a_driver_overwrote_between_two_windows_of_a_session_is_no_loss(
+    tmp_path: Path,
+) -> None:
+    class Losing(Reader):
+        def read(self, now_ns: int, *, catch_up: bool = False) -> Reading:
+            fault = Fault("samples_lost", "X", "overwritten", self.power, now_ns - S)
+            return Reading([], [fault])
+
+    facts = {"id": "x", "command": [], "start_ns": monotonic_ns(), "period_ns": 1}
+    writer = RunWriter.create(tmp_path / "a.vidmeter", facts)
+    writer.add_device(Losing().devices[0])
+    sampler = Sampler([Losing()], writer, MarkReader(tmp_path), period_ns=20_000_000)
+    sampler.restart()
+    sampler.tick()
+    sampler.finish()
+    assert "samples_lost" not in {e.kind for e in load(tmp_path / "a.vidmeter").events}
+    assert "samples_lost" in {e.kind for e in record(tmp_path / "b", Losing(), 0.1).events}

@@ -175,7 +175,8 @@ def test_a_reset_of_the_counter_is_missing_and_never_bridged(
     truth_j = true_j(gpu, summary)
     # One stretch between two looks is missing: 50 ms, or up to a tick and a late look more.
     assert truth_j - 300 * 0.25 < device["covered_j"] < truth_j - 300 * 0.03
-    assert device["coverage"] == pytest.approx(device["covered_j"] / truth_j, abs=0.008)
+    # A look is 50 ms of 4 s: 0.0125.
+    assert device["coverage"] == pytest.approx(device["covered_j"] / truth_j, abs=0.02)
     assert "coverage" in {c["kind"] for c in summary["cautions"]}
 
 

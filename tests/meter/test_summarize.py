@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from vidmeter.meter.cards import Known, with_known
 from vidmeter.meter.device import Device, Kind, Provenance
+from vidmeter.meter.quality import Quality, SeriesQuality, Verdict
 from vidmeter.meter.run import Event, Phase, Run, Trace, Work
 from vidmeter.meter.sample import Quantity, Series
 from vidmeter.meter.summarize import summarize
@@ -21,8 +23,16 @@ RATING = {
 }
 
 
+FULL_TIME = SeriesQuality(
+    Quantity.POWER_INSTANT, Verdict.WORKS, refresh_ns=S // 20, window_ns=S // 20
+)
+
+
 def device(uuid: str, provenance: Provenance = Provenance.MEASURED, **more: Any) -> Device:
-    return Device(uuid, uuid, more.pop("kind", Kind.GPU), "board", provenance, "test", **more)
+    """A device whose instant power is known to look all of the time."""
+    made = Device(uuid, uuid, more.pop("kind", Kind.GPU), "board", provenance, "test", **more)
+    quality = Quality(uuid, None, None, "2026-01-01", 60.0, (FULL_TIME,))
+    return with_known(made, Known(quality)) if made.kind is Kind.GPU else made
 
 
 def trace(start_s: float, end_s: float, step_s: float, value: Any) -> Trace:
@@ -137,7 +147,9 @@ PHASES = (
 
 
 def test_phases_are_gathered_by_their_place_and_add_up_with_what_is_outside() -> None:
-    ramp = {Series("a", Quantity.POWER_INSTANT): trace(0, 12, 0.05, lambda t: 100 + 10 * t)}
+    # Each reading is the mean of the 50 ms before it.
+    means = trace(0, 12, 0.05, lambda t: 100 + 10 * (t - 0.025))
+    ramp = {Series("a", Quantity.POWER_INSTANT): means}
 
     summary = summarize(run((device("a"),), ramp, phases=PHASES))
 

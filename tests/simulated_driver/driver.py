@@ -128,6 +128,9 @@ class Gpu:
     """Whether the fields that count the ns of a reason are offered."""
     processes: Sequence[Process] = ()
     virtualization: int = 0
+    capability: tuple[int, int] = (9, 0)
+    architecture: int = 9
+    """As NVML numbers them: 5 Volta, 6 Turing, 7 Ampere, 8 Ada, 9 Hopper, 10 Blackwell."""
 
     def true_energy_j(self, t0_ns: int, t1_ns: int) -> float:
         """The energy between two instants of CLOCK_MONOTONIC, J."""
@@ -147,7 +150,7 @@ class Gpu:
         parts = []
         for t0, w0, t1, w1 in self._pieces(now - 40 * lag, now):  # exp(-40) is left out
             weight0, weight1 = math.exp((t0 - now) / lag), math.exp((t1 - now) / lag)
-            slope = (w1 - w0) / (t1 - t0)
+            slope = (w1 - w0) / (t1 - t0) if t1 > t0 else 0.0  # a sliver that rounding left
             parts.append(w1 * weight1 - w0 * weight0 - slope * lag * (weight1 - weight0))
         return math.fsum(parts)
 
@@ -198,8 +201,8 @@ class Gpu:
             *(_process(process) for process in self.processes),
             f"virtualization {self.virtualization}",
             f"cores {self.cores}",
-            "architecture 9",
-            "compute_capability 9 0",
+            f"architecture {self.architecture}",
+            f"compute_capability {self.capability[0]} {self.capability[1]}",
             "persistence 1",
             "ecc 1",
             *(f"mig_instance {uuid}" for uuid in self.mig),

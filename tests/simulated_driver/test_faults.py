@@ -139,7 +139,6 @@ def test_stamps_are_on_the_stepped_wall_clock_and_old_samples_keep_theirs(
     simulated_driver: Simulated,
 ) -> None:
     gpu = Gpu(WAVES, repeat=True, instant=Reading(20, 20), ring=Ring(20, 100))
-    gpu = replace(gpu, epoch_ns=gpu.epoch_ns - 300 * MS)
     driver = replace(STEPPED, gpus=[gpu])
 
     seen, samples, newer = ask(
@@ -196,7 +195,7 @@ out = [out, int(child.stdout)]
 def test_a_process_sees_the_steps_and_the_suspends_itself(
     simulated_driver: Simulated, stepped_clocks: Stepped
 ) -> None:
-    driver = replace(STEPPED, epoch_ns=time.monotonic_ns() - 300 * MS)
+    driver = replace(STEPPED, epoch_ns=time.monotonic_ns())
     start_ns = driver.start_ns()
 
     seen, child_ahead_ns = ask(

@@ -155,7 +155,7 @@ def test_a_counter_may_be_scaled_jump_and_fall(
     simulated_driver: Simulated, counter: Counter
 ) -> None:
     gpu = Gpu(WAVES, repeat=True, counter=counter)
-    gpu = replace(gpu, epoch_ns=gpu.epoch_ns - 600 * MS)
+    gpu = replace(gpu, epoch_ns=gpu.epoch_ns - 200 * MS)
 
     seen = ask(
         simulated_driver(Driver([gpu])),

@@ -1,0 +1,1 @@
+"""How far each meter is from the truth, on a simulated driver whose power is scripted."""

@@ -1,0 +1,37 @@
+"""ZeusMonitor: begin_window and end_window, one monitor for each card.
+
+Without PyTorch there is nothing to synchronise with, hence sync_execution=False.
+"""
+
+from windows import follow, plan
+from zeus.device.gpu.common import ZeusGPUNotSupportedError
+from zeus.monitor import ZeusMonitor
+
+REFUSED = "ZeusMonitor fails: it takes an energy counter for granted from Volta on"
+
+
+class Zeus:
+    def __init__(self, gpu: int) -> None:
+        self.gpu = gpu
+        self.monitor = ZeusMonitor(gpu_indices=[gpu], cpu_indices=[])
+        self.refused = False
+        self.energy_j = 0.0
+
+    def open(self) -> None:
+        try:
+            self.monitor.begin_window("window", sync_execution=False)
+        except ZeusGPUNotSupportedError:
+            self.refused = True
+
+    def close(self) -> None:
+        if not self.refused:
+            measurement = self.monitor.end_window("window", sync_execution=False)
+            self.energy_j = measurement.gpu_energy[self.gpu]
+
+    def energies(self) -> dict[int, float | str]:
+        return {self.gpu: REFUSED if self.refused else self.energy_j}
+
+
+if __name__ == "__main__":
+    what = plan()
+    follow(what["windows"], [Zeus(gpu) for gpu in range(what["gpus"])])
