@@ -1,6 +1,6 @@
 """A load program for tests: marks as `on` the stretches in which a simulated card is busy.
 
-    python tests/cli/scripted_load.py EPOCH_NS SECONDS EDGE_S…
+python tests/cli/scripted_load.py EPOCH_NS SECONDS EDGE_S…
 """
 
 import sys
