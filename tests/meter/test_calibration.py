@@ -1,5 +1,6 @@
 """Gain and offset against a log; what a run shows of a counter; logs that can't be used."""
 
+import time
 from array import array
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from tests.meter.synthetic import CARD, START, Sensor, Wave, card, readings, run_of
 from vidmeter.meter.calibration import Compared, calibrate
 from vidmeter.meter.cards import recall, remember
-from vidmeter.meter.characterise import Characterised, characterise, joined
+from vidmeter.meter.characterise import Characterised, characterise, edges_of, joined
 from vidmeter.meter.clock import Anchor
 from vidmeter.meter.errors import BadCalibration
 from vidmeter.meter.probing import observe
@@ -325,3 +326,33 @@ def test_a_run_without_a_load_takes_nothing_from_what_was_measured_before() -> N
 def test_a_calibration_says_what_is_true() -> None:
     found = Calibration(CARD, 0.95, -2.0, 1.0, 0.01, "PMD", "2026-01-01", 40.0)
     assert found.true_w(0.95 * 400 - 2) == pytest.approx(400)
+
+
+def test_stretches_of_load_that_overlap_are_one_and_open_ones_are_none() -> None:
+    _, run = recorded()
+    spans = [(5, 7), (1, 3), (2, 4), (9, None)]
+    phases = tuple(
+        Phase(str(i), "on", START + a * S, None if b is None else START + b * S)
+        for i, (a, b) in enumerate(spans)
+    )
+    others = (Phase("x", "decode", START, START + 30 * S),)
+    edges = edges_of(replace(run, phases=phases + others))
+    assert [(e - START) // S for e in edges] == [1, 4, 5, 7]
+
+
+def test_a_run_of_many_minutes_is_analysed_in_seconds() -> None:
+    rng = np.random.default_rng(0)
+    levels, at = rng.uniform(200, 400, 2000), np.cumsum(rng.uniform(0.2, 0.8, 1999))
+    wave = Wave(900.0, lambda t: levels[np.searchsorted(at, t)])
+    run = run_of(
+        wave,
+        card(),
+        {
+            Quantity.POWER_RING: readings(wave, Sensor(Quantity.POWER_RING, 20, 20), rng),
+            Quantity.POWER_INSTANT: readings(wave, Sensor(Quantity.POWER_INSTANT, 100, 40), rng),
+        },
+    )
+    start = time.monotonic()
+    found = characterise(run, run.devices[0]).quality.of(Quantity.POWER_INSTANT)
+    assert time.monotonic() - start < 10
+    assert found is not None and found.window_ns == pytest.approx(40e6, rel=0.1)
