@@ -32,14 +32,15 @@ GAIN = (0.7, 1.4)
 CLEARLY = 12.0
 """How much worse another width must be, in 2 × log likelihood; half of that is significant
 already, but what a fit leaves open is rarely as independent as it should be."""
+FLOOR = 1e-4
+"""What no fit explains: edges are known to a tenth of a millisecond or so."""
 AS_GOOD = 0.25
 AS_GOOD_S = 0.005
 """Widths that differ by such a share, and at least so much, must be told apart."""
-LAG_BETTER = 0.9
-"""A lag is taken if it leaves less than this part of what a box leaves unexplained."""
-
 Shape = Callable[[Floats, float], Floats]
 """What a sensor of a width shows at instants, in the unit of the course's power."""
+Best = tuple[float, float, float]
+"""A fit: its r², the width and the delay, s."""
 
 
 class Window(NamedTuple):
@@ -158,47 +159,53 @@ def fit(
     keep step with the sensor. `same` says that the course is in watts of the same card. Of the
     readings, those `within` are taken, by default all that the course speaks of.
     """
-    found = [
-        w
-        for lag in (False, True)
-        if (w := _fit(course, t_ns, power_w, lag=lag, same=same, within=within)) is not None
-    ]
-    if len(found) < 2:
-        return found[0] if found else None
-    box, lag = found
-    return lag if 1 - lag.r2 < LAG_BETTER * (1 - box.r2) else box
+    t_s, p = _chosen(course, np.asarray(t_ns, np.int64), np.asarray(power_w, np.float64), within)
+    if not _enough(p):
+        return None
+    box, lag = (_search(course, t_s, p, lag=lag) for lag in (False, True))
+    is_lag = _clearly_better(lag[0], box[0], len(p))
+    return _window(course, t_s, p, lag if is_lag else box, lag=is_lag, same=same)
 
 
 def fit_window(edges_ns: Sequence[int], t_ns: ArrayLike, power_w: ArrayLike) -> Window | None:
     """The window from readings of a load that was switched on and off; see `fit`. Boxes only."""
-    within = (edges_ns[0], edges_ns[-1] + 500_000_000)
-    return _fit(of_edges(edges_ns), t_ns, power_w, lag=False, same=False, within=within)
-
-
-def _fit(
-    course: Course,
-    t_ns: ArrayLike,
-    power_w: ArrayLike,
-    *,
-    lag: bool,
-    same: bool,
-    within: tuple[int, int] | None = None,
-) -> Window | None:
+    course, within = of_edges(edges_ns), (edges_ns[0], edges_ns[-1] + 500_000_000)
     t_s, p = _chosen(course, np.asarray(t_ns, np.int64), np.asarray(power_w, np.float64), within)
-    if len(p) < FEWEST or float(np.var(p)) == 0:
+    if not _enough(p):
         return None
+    return _window(course, t_s, p, _search(course, t_s, p, lag=False), lag=False, same=False)
+
+
+def _enough(power_w: Floats) -> bool:
+    return len(power_w) >= FEWEST and float(np.var(power_w)) > 0
+
+
+def _clearly_better(one: float, other: float, readings: int) -> bool:
+    """Whether one r² is higher than the other by more than chance and small flaws explain."""
+    return readings * math.log((1 - other + FLOOR) / (1 - one + FLOOR)) > CLEARLY
+
+
+def _search(course: Course, t_s: Floats, p: Floats, *, lag: bool) -> Best:
+    """The best fit of one sort of sensor, wherever it lies."""
     shape, middle = (course.lag, 1.0) if lag else (course.box, 0.5)
     widths = np.geomspace(0.004, 2.0, 33) if lag else np.geomspace(0.001, 2.5, 61)
     delays = np.arange(-0.02, 0.5, 0.005)
     best = _best(shape, t_s, p, [(float(w), delays) for w in widths])
-    best = _closer(shape, t_s, p, best, middle=middle)
+    return _closer(shape, t_s, p, best, middle=middle)
+
+
+def _window(
+    course: Course, t_s: Floats, p: Floats, best: Best, *, lag: bool, same: bool
+) -> Window | None:
+    """What a fit says, None if it explains too little or can't be told from others."""
+    shape, middle = (course.lag, 1.0) if lag else (course.box, 0.5)
     r2, width_s, delay_s = best
-    if r2 < EXPLAINS or not _telling(shape, t_s, p, best, middle=middle):
+    if r2 < EXPLAINS or (width_s < COARSE * course.coarse_s and r2 < EXPLAINS_FINELY):
         return None
     slope, low = np.polyfit(shape(t_s - delay_s, width_s), p, 1)
     if same and not GAIN[0] < slope < GAIN[1]:
         return None
-    if width_s < COARSE * course.coarse_s and r2 < EXPLAINS_FINELY:
+    if not _telling(shape, t_s, p, best, middle=middle):
         return None
     least, most = float(np.min(course.power)), float(np.max(course.power))
     return Window(
@@ -228,9 +235,7 @@ def _chosen(
     return (t_ns[at] - start) / 1e9, power_w[at]
 
 
-def _closer(
-    shape: Shape, t_s: Floats, p: Floats, best: tuple[float, float, float], *, middle: float
-) -> tuple[float, float, float]:
+def _closer(shape: Shape, t_s: Floats, p: Floats, best: Best, *, middle: float) -> Best:
     """The best fit nearby, on ever finer grids."""
     factor, step = 1.3, 0.008
     for _ in range(9):
@@ -245,24 +250,25 @@ def _closer(
     return best
 
 
-def _telling(
-    shape: Shape, t_s: Floats, p: Floats, best: tuple[float, float, float], *, middle: float
-) -> bool:
+def _telling(shape: Shape, t_s: Floats, p: Floats, best: Best, *, middle: float) -> bool:
     """Whether a clearly longer or shorter width explains the readings clearly worse."""
     r2, width_s, delay_s = best
     off_s = max(AS_GOOD * width_s, AS_GOOD_S)
     for other_s in (width_s - off_s, width_s + off_s):
-        if other_s > 0:
-            delays = delay_s + (width_s - other_s) * middle + np.linspace(-0.02, 0.02, 41)
-            other = _best(shape, t_s, p, [(other_s, delays)])[0]
-            if len(p) * math.log((1 - other + 1e-12) / (1 - r2 + 1e-12)) < CLEARLY:
-                return False
+        if other_s <= 0:
+            continue
+        other, middle_s = 0.0, delay_s + (width_s - other_s) * middle
+        for reach_s in (max(0.02, off_s), max(0.02, off_s) / 15, 0.0002):
+            delays = middle_s + np.linspace(-reach_s, reach_s, 41)
+            other, _, middle_s = _best(shape, t_s, p, [(other_s, delays)])
+        if not _clearly_better(r2, other, len(p)):
+            return False
     return True
 
 
 def _best(
     shape: Shape, t_s: Floats, power_w: Floats, candidates: Sequence[tuple[float, Floats]]
-) -> tuple[float, float, float]:
+) -> Best:
     """The highest r² among widths, each with some delays; and which ones they are."""
     p = power_w - power_w.mean()
     total = float(p @ p)

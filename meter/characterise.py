@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 
 from vidmeter.meter import energy
-from vidmeter.meter.averaging import Course, Window, fit, of_curve, of_edges
+from vidmeter.meter.averaging import LONGEST_S, Course, Window, fit, of_curve, of_edges
 from vidmeter.meter.device import Device
 from vidmeter.meter.energy import Curve
 from vidmeter.meter.gate import Gate, gates_of
@@ -30,9 +30,15 @@ FAST_S = 3.0
 """Stretches shorter than this, one after the other, tell of windows; longer ones of levels."""
 STEP_S = 1.2
 FEWEST_EDGES = 16
+FEWEST_SAMPLES = 100
+BEFORE_NS = 15_000_000_000
+FULL = 0.07
+"""A window that differs from the refresh period by less than this part is as long as it: the
+sensor misses nothing, and the fit can't tell it more sharply."""
 BETTER = 0.5
 """The driver's samples are taken for reference if they leave less than this part of what the load
 leaves unexplained: the load's own times are exact, its power is not."""
+NOT_READ = "not read beside instant power, which tells more"
 EARLY_S = 0.003
 """A delay below zero by no more than this is none: drivers and programs read clocks one by one."""
 
@@ -68,7 +74,7 @@ def characterise(run: Run, device: Device) -> Characterised:
     seen = observe(run, device)
     edges = edges_of(run)
     load = _course(_fast(edges))
-    ring = _ring(traces.get(Quantity.POWER_RING))
+    ring = _ring(traces.get(Quantity.POWER_RING), edges[0] if edges else run.start_ns)
     own_ring = of_curve(ring) if ring is not None else None
     gates = gates_of(run, traces, edges)
     found: list[Found] = []
@@ -76,6 +82,8 @@ def characterise(run: Run, device: Device) -> Characterised:
     for quality in sorted(seen.series, key=lambda s: ASKED.index(s.quantity)):
         trace = traces.get(quality.quantity)
         if trace is None or len(trace.t_ns) < 2:
+            if quality.quantity is Quantity.POWER_USAGE and Quantity.POWER_INSTANT in traces:
+                quality = replace(quality, verdict=Verdict.UNTESTED, reason=NOT_READ)
             found.append(Found(quality))
             continue
         quality = replace(quality, refresh_ns=_refresh_ns(run, quality, trace))
@@ -123,7 +131,7 @@ def joined(new: Quality, kept: Quality | None) -> Quality:
 def edges_of(run: Run) -> list[int]:
     """When the load was switched on, off, on …, ns; stretches that overlap are one."""
     edges: list[int] = []
-    for phase in run.phases:  # in order of their start
+    for phase in sorted(run.phases, key=lambda p: p.start_ns):
         if phase.name != ON or phase.end_ns is None:
             continue
         if edges and phase.start_ns <= edges[-1]:
@@ -149,12 +157,19 @@ def _course(edges: Sequence[int]) -> tuple[Course, tuple[int, int]] | None:
     return of_edges(edges), (edges[0], edges[-1] + 500_000_000)
 
 
-def _ring(trace: Trace | None) -> Curve | None:
-    """The driver's own samples as a curve: each the mean of the time since the one before."""
-    if trace is None or len(trace.t_ns) < 100:
+def _ring(trace: Trace | None, from_ns: int) -> Curve | None:
+    """The driver's own samples as a curve: each the mean of the time since the one before.
+
+    Of a long run, three minutes are enough, from shortly before the load was first switched on.
+    """
+    if trace is None:
         return None
-    t = np.asarray(trace.t_ns, np.int64)
-    return energy.boxes(t, trace.value, energy.usual_spacing_ns(t))
+    t, v = np.asarray(trace.t_ns, np.int64), np.asarray(trace.value, np.float64)
+    first_ns = from_ns - BEFORE_NS
+    inside = (v > 0) & (t >= first_ns) & (t <= first_ns + LONGEST_S * 1e9)
+    if inside.sum() < FEWEST_SAMPLES:
+        return None
+    return energy.boxes(t[inside], v[inside], energy.usual_spacing_ns(t[inside]))
 
 
 def _refresh_ns(run: Run, quality: SeriesQuality, trace: Trace) -> int | None:
@@ -223,9 +238,13 @@ def _with_fit(
     quality = replace(quality, delay_ns=round(delay_s * 1e9))
     if quality.quantity is Quantity.ENERGY:
         return Found(quality, None, window.r2, against)
+    window_ns = None if window.window_s is None else round(window.window_s * 1e9)
+    every_ns = quality.refresh_ns
+    if window_ns and every_ns and abs(window_ns - every_ns) < FULL * every_ns:
+        window_ns = every_ns
     quality = replace(
         quality,
-        window_ns=None if window.window_s is None else round(window.window_s * 1e9),
+        window_ns=window_ns,
         lag_ns=None if window.lag_s is None else round(window.lag_s * 1e9),
         window_origin=Origin.MEASURED,
     )

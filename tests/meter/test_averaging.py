@@ -157,6 +157,15 @@ def test_power_that_changes_slowly_does_not_tell_a_window() -> None:
     assert fit(of_curve(ring_curve(knots, 38, seed=2)), *renewals(t, p), same=True) is None
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_power_that_keeps_step_with_the_sensor_does_not_tell_a_window(seed: int) -> None:
+    levels = np.random.default_rng(seed).uniform(200, 400, 80)
+    knots = (np.arange(80) * 0.5, levels)
+    t, p = polled(Sensor(100, 40, 10), knots, 38, seed=seed)
+    curve = ring_curve(knots, 38, seed=seed)
+    assert fit(of_curve(curve), *renewals(t, p), same=True) is None
+
+
 def test_readings_of_another_card_are_not_explained() -> None:
     mine, other = natural(40, seed=1), natural(40, seed=9)
     t, p = polled(Sensor(100, 25), other, 38, seed=1)
