@@ -21,8 +21,8 @@ AGREE = 0.02
 SHORTEST_S = 2.0
 """No source is set aside on less time than this."""
 SHORTEST_WITHOUT_RING_S = 10.0
-BLOCK_S = 1.0
-BLOCKS = 60
+BLOCK_S = 0.5
+BLOCKS = 120
 FEWEST_BLOCKS = 6
 WRONG_SHARE = 1 / 3
 """A counter that is off in more of the stretches than this follows no load."""
