@@ -23,7 +23,7 @@ from side_by_side import Benchmark, interleaved, options, spread
 from vidmeter.meter.errors import BadRun
 from vidmeter.meter.reader import load, read_facts
 
-SETTLE_S = 3.0
+SETTLE_S = 5.0
 CORE_GOAL_PCT = 2.0
 MEMORY_GOAL_MB = 30.0
 RATE_HZ = 20

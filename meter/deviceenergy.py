@@ -155,7 +155,11 @@ def _preferred(answers: Sequence[_Answer], name: str | None) -> _Answer | None:
 
 
 def _first(answers: Sequence[_Answer]) -> _Answer:
-    """The preferred one of those that are nearly as sharp as the sharpest that saw it all."""
+    """The preferred one of those that are nearly as sharp as the sharpest that saw it all.
+
+    What a sensor is like on other cards is no proof for this one, so that a reading of which only
+    that is known comes after those that need no such proof.
+    """
     good = [a for a in answers if a.got.coverage >= GOOD_COVERAGE]
     if not good:
         return max(answers, key=lambda a: a.got.coverage)

@@ -31,6 +31,9 @@ _INSTANT = {
 }
 """Window and refresh of instant power, ms, by compute capability: Yang, Adámek, Armour, arXiv
 2312.02741. Nothing is published of others (H200 counts as Hopper, and is not confirmed)."""
+_LEAST_SHARE = {"9.0": 0.212, "8.0": 0.176, "7.5": 0.197}
+"""The least share of the time that any card of a capability was found to look, same source: one
+Turing card looked 20 of 100 ms, where the others missed nothing."""
 _PUBLISHED_NEAR = 0.2
 
 
@@ -180,3 +183,8 @@ def published_window_ns(
     if refreshed_ns is not None and abs(refreshed_ns - refresh) > _PUBLISHED_NEAR * refresh:
         return None
     return window
+
+
+def published_least_share(capability: str | None, share: float) -> float:
+    """The least share of the time that such a card may look, where others of it look `share`."""
+    return min(share, _LEAST_SHARE.get(capability or "", 1.0))

@@ -15,7 +15,7 @@ from vidmeter.meter.cards import known_of
 from vidmeter.meter.device import Device, Kind, Provenance
 from vidmeter.meter.energy import Curve, Floats, Ints
 from vidmeter.meter.probing import probe
-from vidmeter.meter.quality import Calibration, SeriesQuality
+from vidmeter.meter.quality import Calibration, Origin, SeriesQuality, published_least_share
 from vidmeter.meter.run import Run, Trace
 from vidmeter.meter.sample import Quantity, Series
 
@@ -30,6 +30,8 @@ DRAM_ERROR = 0.2
 UNKNOWN_SHARE = 0.2
 """A card's reading of power of which nothing is known may look as little as the worst that was
 published: 20 of 100 ms (Quadro RTX 8000, arXiv 2312.02741)."""
+
+COARSE_S = 0.5
 
 ORDER = (
     Quantity.POWER_RING,
@@ -58,7 +60,8 @@ class Source:
     goes. `reading_ns` are the instants of its readings as the sensor renewed them, `blur_s` is how
     long a reading speaks of (what happens within is not seen), `place_s` how far off in time a
     reading may be. `seen_share` is the share of the time that the sensor looks; None if unknown,
-    and then `least_share` is what it has to be taken for. `raw` is the curve without calibration.
+    and then `least_share` is what it has to be taken for. `proven` is False where that is only
+    known of other cards. `raw` is the curve without calibration.
     """
 
     quantity: Quantity
@@ -71,6 +74,7 @@ class Source:
     place_s: float
     seen_share: float | None
     least_share: float = 1.0
+    proven: bool = True
 
     @property
     def name(self) -> str:
@@ -81,6 +85,11 @@ class Source:
     def counts(self) -> bool:
         """Whether it is a cumulative counter, and not an integral of power."""
         return self.quantity in (Quantity.ENERGY, Quantity.CPU_BUSY)
+
+    @property
+    def first_rate(self) -> bool:
+        """Whether it is known on this card what it misses, and it tells times below a second."""
+        return self.proven and self.blur_s < COARSE_S
 
     @property
     def part_time(self) -> bool:
@@ -157,8 +166,9 @@ def _source(
             share = quality.seen_share
     least_share = 1.0 if share is None else share
     read = device.provenance is Provenance.MEASURED and device.kind is Kind.GPU
-    if share is None and read and series.quantity is not Quantity.ENERGY:
-        least_share = UNKNOWN_SHARE
+    proven = True
+    if read and series.quantity not in (Quantity.ENERGY, Quantity.POWER_RING):
+        least_share, proven = _least_share(device, share, quality)
     curve = raw
     if calibration is not None and device.provenance is Provenance.MEASURED:
         curve = energy.scaled(raw, 1 / calibration.gain, offset_w=calibration.offset_w)
@@ -173,7 +183,20 @@ def _source(
         place_s=place_ns / 1e9,
         seen_share=share,
         least_share=least_share,
+        proven=proven,
     )
+
+
+def _least_share(
+    device: Device, share: float | None, quality: SeriesQuality | None
+) -> tuple[float, bool]:
+    """The share that a card's reading of power has to be taken for, and whether that is proven."""
+    if share is None or quality is None:
+        return UNKNOWN_SHARE, False
+    if quality.window_origin is Origin.PUBLISHED:
+        capability = device.facts.get("compute_capability")
+        return published_least_share(capability, share), False
+    return share, True
 
 
 def _leaps(run: Run, device: Device) -> list[tuple[int, int]]:

@@ -6,7 +6,7 @@ each call and raise for every refusal. Nothing is ever set.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from ctypes import byref, c_int32, c_uint, c_ulonglong
+from ctypes import Structure, byref, c_int32, c_uint, c_ulonglong
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -38,6 +38,17 @@ _HELD = {
 }
 """Fields that count the ns in which the clocks were held down."""
 _RING_SIZE = 256
+
+
+class _FieldValue(Structure):
+    """pynvml's structure without its own way to look up members, which takes a microsecond each."""
+
+    _fields_ = pynvml.c_nvmlFieldValue_t._fields_
+
+
+class _Sample(Structure):
+    _fields_ = pynvml.c_nvmlSample_t._fields_
+
 
 Field = tuple[int, int]
 """Field id and scope."""
@@ -176,7 +187,7 @@ def _bind_fields(
     function = function_named("FieldValues")
     if function is None:
         return None
-    array = (pynvml.c_nvmlFieldValue_t * len(fields))()
+    array = (_FieldValue * len(fields))()
     slots = [array[i] for i in range(len(fields))]
     for slot, (field_id, scope) in zip(slots, fields, strict=True):
         slot.fieldId, slot.scopeId = field_id, scope
@@ -233,7 +244,7 @@ def _ring(uuid: str, handle: Any, memory: Memory, ages: Series) -> list[Ring]:
     if call(c_ulonglong(0), byref(value_type), byref(count), None) in NOT_OFFERED:
         return []
     depth = count.value
-    buffer = (pynvml.c_nvmlSample_t * max(depth, _RING_SIZE))()
+    buffer = (_Sample * max(depth, _RING_SIZE))()
 
     def read(seen_us: int) -> tuple[int, list[tuple[int, float]]]:
         nonlocal buffer
@@ -241,7 +252,7 @@ def _ring(uuid: str, handle: Any, memory: Memory, ages: Series) -> list[Ring]:
         code = call(c_ulonglong(seen_us), byref(value_type), byref(count), buffer)
         if code == INSUFFICIENT_SIZE:
             # The next read, a quarter of a second on, has room.
-            buffer = (pynvml.c_nvmlSample_t * (2 * len(buffer)))()
+            buffer = (_Sample * (2 * len(buffer)))()
         if code != SUCCESS:
             return code, []
         kind = value_type.value

@@ -68,7 +68,12 @@ class Turns:
         self._state.fill(now_ns)
         for card in cards:
             card.begin(now_ns)
-        jobs = [job for card in cards for job in card.jobs if _due(job, now_ns, catch_up=catch_up)]
+        jobs = [
+            job
+            for card in cards
+            for job in card.jobs
+            if now_ns >= job.due_ns or (catch_up and _wanted(job, now_ns))
+        ]
         # What has waited longest comes first; the order of equals is that of the card.
         jobs.sort(key=lambda job: (not job.source.power, job.due_ns))
         spent_ns = 0
@@ -93,10 +98,7 @@ class Turns:
         return whole
 
 
-def _due(job: Job, now_ns: int, *, catch_up: bool) -> bool:
-    if now_ns >= job.due_ns:
-        return True
+def _wanted(job: Job, now_ns: int) -> bool:
+    """Whether a reading is wanted though it isn't due, because a window has ended."""
     source = job.source
-    return catch_up and (
-        source.power or (source.at_end and now_ns >= job.read_ns + _AGAIN_NS - SLACK_NS)
-    )
+    return source.power or (source.at_end and now_ns >= job.read_ns + _AGAIN_NS - SLACK_NS)
