@@ -1,7 +1,6 @@
 """Over which window a sensor averages, and how late: a fit of its readings to what was true.
 
-What was true is a course of cumulative energy: that of a load that was switched on and off at known
-instants, or that of a better sensor of the same card, such as the driver's own samples. Two sorts
+What was true is a course (`course`) of power: that of a load, or of a better sensor. Two sorts
 of sensor are tried: one that shows the mean of its last window (a box), and one that follows as a
 first-order lag (the logarithmic class of Yang, Adámek, Armour, "Part-time Power Measurements",
 arXiv 2312.02741). The one that explains more of the readings is taken. Where another width
@@ -15,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vidmeter.meter.energy import Curve
+from vidmeter.meter.course import Course, of_edges
 from vidmeter.meter.response import Floats, Ints
 
 FEWEST = 20
@@ -66,84 +65,6 @@ class Window(NamedTuple):
         return 0.8 * (self.window_s or 0.0)
 
 
-class Course:
-    """What was true: power that is constant between knots, as its integral, from `origin_ns` on."""
-
-    def __init__(
-        self,
-        t_s: Floats,
-        at: Floats,
-        origin_ns: int,
-        *,
-        holes: Sequence[tuple[int, int]] = (),
-        coarse_s: float = 0.0,
-    ) -> None:
-        """`coarse_s` is how long a stretch is of which no more than the mean is known."""
-        self.origin_ns = origin_ns
-        self.t_s = t_s
-        self.at = at
-        self.power: Floats = np.diff(at) / np.diff(t_s)
-        self.holes = holes
-        self.coarse_s = coarse_s
-
-    def box(self, end_s: Floats, window_s: float) -> Floats:
-        """The mean over windows that end at `end_s`."""
-        ends = np.interp(end_s, self.t_s, self.at)
-        starts = np.interp(end_s - window_s, self.t_s, self.at)
-        return np.asarray((ends - starts) / window_s, dtype=np.float64)
-
-    def lag(self, t_s: Floats, lag_s: float) -> Floats:
-        """What a first-order lag shows: the mean of all before, weighed by exp(-age / lag)."""
-        keep = np.exp(-np.diff(self.t_s) / lag_s).tolist()
-        level = float(self.power[0])
-        shown = [level]
-        for power, kept in zip(self.power.tolist(), keep, strict=True):
-            level = power + (level - power) * kept
-            shown.append(level)
-        i = np.clip(np.searchsorted(self.t_s, t_s, side="right") - 1, 0, len(self.power) - 1)
-        age = np.clip(t_s, self.t_s[0], self.t_s[-1]) - self.t_s[i]
-        return self.power[i] + (np.asarray(shown)[i] - self.power[i]) * np.exp(-age / lag_s)
-
-
-def of_edges(edges_ns: Sequence[int]) -> Course:
-    """The course of a load that was switched on at the first edge, off at the next, and so on.
-
-    Its power is the share of the time that it was on, 0 to 1.
-    """
-    # Before the first edge it was off, for as long as any window may look back.
-    t = np.concatenate(([edges_ns[0] - 10 * 10**9], edges_ns, [edges_ns[-1] + 10 * 10**9]))
-    t = np.asarray(t, dtype=np.int64)
-    on = (np.arange(len(t) - 1) % 2 == 1) & (np.arange(len(t) - 1) <= len(edges_ns))
-    at = np.concatenate(([0.0], np.cumsum(np.diff(t) / 1e9 * on)))
-    return Course((t - t[0]) / 1e9, at, int(t[0]))
-
-
-def of_curve(curve: Curve) -> Course:
-    """The course of another sensor of the same card.
-
-    Power changes in steps far more often than it slides: where a stretch's mean lies between those
-    of its neighbours, the step from one to the other is put where it gives that mean.
-    """
-    unseen = np.flatnonzero(~curve.seen)
-    holes = [(int(curve.t_ns[i]), int(curve.t_ns[i + 1])) for i in unseen]
-    t_s, at = (curve.t_ns - curve.t_ns[0]) / 1e9, curve.at_j
-    span = np.diff(t_s)
-    mean = np.diff(at) / span
-    before, after = mean[:-2], mean[2:]
-    rise = after - before
-    share = (after - mean[1:-1]) / np.where(rise == 0, 1.0, rise)
-    steps = np.flatnonzero((rise != 0) & (share > 0) & (share < 1)) + 1
-    steps = steps[curve.seen[steps - 1] & curve.seen[steps] & curve.seen[steps + 1]]
-    into_s = share[steps - 1] * span[steps]
-    t_all = np.concatenate((t_s, t_s[steps] + into_s))
-    at_all = np.concatenate((at, at[steps] + into_s * mean[steps - 1]))
-    order = np.argsort(t_all, kind="stable")
-    t_all, at_all = t_all[order], at_all[order]
-    apart = np.concatenate(([True], np.diff(t_all) > 1e-9))
-    coarse_s = float(np.median(span)) if len(span) else 0.0
-    return Course(t_all[apart], at_all[apart], int(curve.t_ns[0]), holes=holes, coarse_s=coarse_s)
-
-
 def fit(
     course: Course,
     t_ns: ArrayLike,
@@ -151,19 +72,21 @@ def fit(
     *,
     same: bool,
     within: tuple[int, int] | None = None,
+    least_lag_s: float = 0.0,
 ) -> Window | None:
     """The better of a box and a lag, None where neither explains the readings, or several do.
 
     A reading first seen at t is taken for the box of [t - delay - window, t - delay], or for the
     lag at t - delay. Give the readings as they are renewed (`renewals`), and a load that doesn't
     keep step with the sensor. `same` says that the course is in watts of the same card. Of the
-    readings, those `within` are taken, by default all that the course speaks of.
+    readings, those `within` are taken, by default all that the course speaks of. A lag shorter than
+    `least_lag_s` is none: a load itself takes some ms to rise.
     """
     t_s, p = _chosen(course, np.asarray(t_ns, np.int64), np.asarray(power_w, np.float64), within)
     if not _enough(p):
         return None
     box, lag = (_search(course, t_s, p, lag=lag) for lag in (False, True))
-    is_lag = _clearly_better(lag[0], box[0], len(p))
+    is_lag = lag[1] >= least_lag_s and _clearly_better(lag[0], box[0], len(p))
     return _window(course, t_s, p, lag if is_lag else box, lag=is_lag, same=same)
 
 

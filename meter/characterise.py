@@ -15,7 +15,8 @@ from itertools import pairwise
 import numpy as np
 
 from vidmeter.meter import energy
-from vidmeter.meter.averaging import LONGEST_S, Course, Window, fit, of_curve, of_edges
+from vidmeter.meter.averaging import LONGEST_S, Window, fit
+from vidmeter.meter.course import Course, of_curve, of_edges
 from vidmeter.meter.device import Device
 from vidmeter.meter.energy import Curve
 from vidmeter.meter.gate import Gate, gates_of
@@ -91,7 +92,14 @@ def characterise(run: Run, device: Device) -> Characterised:
             quality = replace(quality, verdict=Verdict.WORKS, reason=None)
         t, p = _power(run, quality.quantity, trace)
         is_ring = quality.quantity is Quantity.POWER_RING
-        fitted = _fitted(load, None if is_ring else own_ring, t, p, ring_delay_s=ring_delay_s)
+        fitted = _fitted(
+            load,
+            None if is_ring else own_ring,
+            t,
+            p,
+            ring_delay_s=ring_delay_s,
+            every_s=(quality.refresh_ns or 0) / 1e9,
+        )
         if is_ring and fitted is not None:
             ring_delay_s = fitted[0].delay_s
         found.append(_with_fit(quality, fitted, _rise_s(trace, edges, quality.quantity)))
@@ -199,10 +207,19 @@ def _fitted(
     power_w: energy.Floats,
     *,
     ring_delay_s: float,
+    every_s: float,
 ) -> tuple[Window, str] | None:
-    """The fit that explains most, and to what."""
-    by_load = fit(load[0], t_ns, power_w, same=False, within=load[1]) if load else None
-    by_ring = fit(ring, t_ns, power_w, same=True) if ring else None
+    """The fit that explains most, and to what.
+
+    A sensor that follows slowly does so over several of its readings: a lag shorter than the
+    refresh period would be taken for one that looks all of the time, and is the load's own.
+    """
+    by_load, by_ring = None, None
+    if load:
+        course, within = load
+        by_load = fit(course, t_ns, power_w, same=False, within=within, least_lag_s=every_s)
+    if ring:
+        by_ring = fit(ring, t_ns, power_w, same=True, least_lag_s=every_s)
     if by_load and (by_ring is None or 1 - by_ring.r2 > BETTER * (1 - by_load.r2)):
         return by_load, "the load"
     if by_ring:

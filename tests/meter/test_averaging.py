@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vidmeter.meter import energy
-from vidmeter.meter.averaging import Window, fit, of_curve, of_edges
+from vidmeter.meter.averaging import Window, fit
+from vidmeter.meter.course import of_curve, of_edges
 from vidmeter.meter.response import refresh_period, renewals
 from vidmeter.workloads.pulses import program
 
@@ -132,6 +133,21 @@ def test_the_drivers_own_samples_show_it_too_without_a_load(sensor: Sensor) -> N
     t, p = polled(sensor, knots, 38, seed=2)
     found = fit(of_curve(ring_curve(knots, 38, seed=3)), *renewals(t, p), same=True)
     check(sensor, found, delay_ms=5)
+
+
+def test_a_load_that_rises_slowly_does_not_make_a_lag_of_a_short_window() -> None:
+    edges = edges_of()
+    t_s = np.arange(0, edges[-1] / S + 2, 0.002)
+    busy = np.searchsorted(np.asarray(edges) / S, t_s, side="right") % 2 == 1
+    w, level = np.empty(len(t_s)), LOW_W
+    for i, goal in enumerate(np.where(busy, HIGH_W, LOW_W)):
+        level = goal + (level - goal) * np.exp(-2 / 6)
+        w[i] = level
+    t, p = polled(Sensor(20, 10), (t_s, w), edges[-1] / S + 1, seed=0)
+    found = fit(of_edges(edges), *renewals(t, p), same=False, least_lag_s=0.02)
+    assert found is not None
+    assert found.lag_s is None and found.window_s is not None
+    assert found.window_s < 0.02  # it looks part of the time, and is said to
 
 
 @pytest.mark.parametrize("seed", range(5))
