@@ -11,7 +11,8 @@ from vidmeter.meter.run import Run, Trace
 from vidmeter.meter.sample import Quantity
 from vidmeter.meter.summarize import summarize
 from vidmeter.reports import csvfile, htmlpage, jsonfile, terminal
-from vidmeter.reports.verification import check, check_report, figures, statement
+from vidmeter.reports.statement import figures, statement
+from vidmeter.reports.verification import check, check_report
 
 GOLDEN = Path(__file__).parents[1] / "data" / "run-v1.vidmeter"
 

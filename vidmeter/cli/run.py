@@ -196,7 +196,7 @@ def keep(recorded: "Run", summary: "Summary") -> None:
     """Keep what is about to be printed with the run, and what it taught about its cards."""
     from vidmeter.meter.learning import learn
     from vidmeter.meter.store import RunWriter
-    from vidmeter.reports.verification import statement
+    from vidmeter.reports.statement import statement
 
     if recorded.path is not None:
         writer = RunWriter.reopen(recorded.path)
