@@ -265,7 +265,9 @@ def _with_fit(
         lag_ns=None if window.lag_s is None else round(window.lag_s * 1e9),
         window_origin=Origin.MEASURED,
     )
-    return Found(quality, window.rise_s if rise_s is None else rise_s, window.r2, against)
+    if rise_s is None or rise_s * 1e9 <= (every_ns or 0):
+        rise_s = window.rise_s  # between two readings: only the fit tells
+    return Found(quality, rise_s, window.r2, against)
 
 
 def _judged(

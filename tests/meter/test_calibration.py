@@ -356,3 +356,23 @@ def test_a_run_of_many_minutes_is_analysed_in_seconds() -> None:
     found = characterise(run, run.devices[0]).quality.of(Quantity.POWER_INSTANT)
     assert time.monotonic() - start < 10
     assert found is not None and found.window_ns == pytest.approx(40e6, rel=0.1)
+
+
+def test_a_rise_between_two_readings_is_that_of_the_fit() -> None:
+    rng, edges = (
+        np.random.default_rng(1),
+        np.cumsum(np.random.default_rng(0).uniform(0.02, 0.1, 400)),
+    )
+    edges = np.concatenate(([3.0, 4.5, 6.0, 7.5, 9.0, 10.5], 12.0 + edges))
+    wave = Wave(40.0, lambda t: np.where(np.searchsorted(edges, t) % 2 == 1, 600.0, 90.0))
+    at = START + np.round(edges * S).astype(np.int64)
+    phases = tuple(
+        Phase(str(i), "on", int(a), int(b))
+        for i, (a, b) in enumerate(zip(at[::2], at[1::2], strict=True))
+    )
+    sensor = Sensor(Quantity.POWER_INSTANT, 100, 25, delay_ms=20)
+    run = run_of(wave, card(), {Quantity.POWER_INSTANT: readings(wave, sensor, rng)})
+    found = characterise(replace(run, phases=phases), run.devices[0])
+    (instant,) = [f for f in found.found if f.quality.quantity is Quantity.POWER_INSTANT]
+    assert instant.rise_s == pytest.approx(0.02, rel=0.1)  # 0.8 of 25 ms
+    assert instant.quality.delay_ns == pytest.approx(20e6, abs=2e6)
