@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vidmeter.meter.cards import known_of, remember
 from vidmeter.meter.device import Device, Provenance
-from vidmeter.meter.probing import observe
+from vidmeter.meter.probing import probe
 from vidmeter.meter.quality import Quality, Verdict
 from vidmeter.meter.run import Run
 from vidmeter.meter.sources import sources_of
@@ -32,8 +32,8 @@ def learn(run: Run, *, where: Path | None = None) -> list[Path]:
 
 
 def judged(run: Run, device: Device) -> Quality:
-    """What a run shows of a card, with the verdict on sources that can't be true."""
-    quality = observe(run, device)
+    """What is known of a card after a run, with the verdict on sources that can't be true."""
+    quality = probe(run, device)
     aside = set_aside(sources_of(run, device), None)
     series = tuple(
         replace(s, verdict=Verdict.BROKEN, reason=aside[s.quantity]) if s.quantity in aside else s

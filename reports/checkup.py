@@ -116,6 +116,8 @@ def _reading(s: SeriesQuality) -> str:
         return "not offered"
     if s.verdict is Said.BROKEN:
         return f"BROKEN and not used: {s.reason}"
+    if s.verdict is Said.UNTESTED and not s.refresh_ns:
+        return s.reason or "offered"
     parts = []
     if s.refresh_ns:
         what = "advances" if s.quantity is Quantity.ENERGY else "new"
@@ -132,9 +134,7 @@ def _reading(s: SeriesQuality) -> str:
         )
     elif s.quantity not in (Quantity.ENERGY, Quantity.POWER_RING):
         parts.append("how long it averages isn't known")
-    if not parts:
-        return f"offered, {s.reason}"
-    return ", ".join(parts)
+    return ", ".join(parts) or "offered"
 
 
 def _todo(v: Verdict) -> list[str]:

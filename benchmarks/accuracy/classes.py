@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from tests.simulated_driver.driver import Counter, Gpu, Reading, Ring
 
 TICKS = Counter(100)
-VOLTA, TURING, AMPERE, ADA, HOPPER, BLACKWELL = range(5, 11)
+MAXWELL, PASCAL, VOLTA, TURING, AMPERE, ADA, HOPPER, BLACKWELL = range(3, 11)
 SECOND = Reading(100, 1000)
 FULL = Reading(100, 100)
 QUARTER = Reading(100, 25)
 HALF = Reading(20, 10)
 FIFTH = Reading(100, 20)
+LAGGING = Reading(100, 100, lag_ms=150)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ CLASSES = (
     SensorClass("10/20, as V100", VOLTA, (7, 0), HALF, None, HALF, Counter(20)),
     SensorClass("20/100, as RTX 8000", TURING, (7, 5), FIFTH, None, FIFTH, TICKS),
     SensorClass("1000/100 only", AMPERE, (8, 6), None, SECOND, SECOND, TICKS),
+    SensorClass("logarithmic, no counter", MAXWELL, (5, 2), None, None, LAGGING, None),
     SensorClass("25/100, no counter", HOPPER, (9, 0), QUARTER, None, QUARTER, None),
     SensorClass(
         "ring 20 ms, broken counter",
