@@ -34,7 +34,7 @@ def refresh_ns(
     """The refresh period of a series that was asked every `polled_ns`; None if it can't be told.
 
     A renewal that brings the same value again may not be seen, so an interval may hold several
-    periods: each counts as the whole number nearest to its ratio to the lower quartile.
+    periods: each counts as the whole number nearest to its ratio to the shortest ones.
     """
     if len(t_ns) < fewest:
         return None
@@ -44,9 +44,12 @@ def refresh_ns(
         if len(new) < fewest or len(new) > ALL_NEW * (len(t_ns) - 1):
             return None
         apart = [t_ns[b] - t_ns[a] for a, b in pairwise(new)]
-    unit = sorted(apart)[len(apart) // 4]
-    if unit <= 0:
+    quarter = sorted(apart)[len(apart) // 4]
+    if quarter <= 0:
         return None
+    # Seen by looking, one period may be a look shorter or longer: the mean of the shortest is not.
+    shortest = [a for a in apart if a < 1.5 * quarter]
+    unit = sum(shortest) / len(shortest)
     return round(sum(apart) / sum(max(1, round(a / unit)) for a in apart))
 
 

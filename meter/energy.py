@@ -33,6 +33,10 @@ TILING = 0.05
 """Windows that differ by less than this share from the distance of their ends tile the time."""
 ALL_NEW = 0.75
 """Where more of the readings than this are new, they are renewed as fast as they are read."""
+FEWEST_FOR_GRID = 8
+GRID_FITS = 0.98
+GRID_SLACK_NS = 1_000_000
+"""Values come on a grid if nearly all do so between the two readings that they came between."""
 EDGE_TICKS = 1.5
 """How many usual spacings the first and last reading may be held beyond themselves."""
 
@@ -169,10 +173,9 @@ def boxes(
 def renewed(t_ns: ArrayLike, value: ArrayLike, refresh_ns: int) -> tuple[Ints, Floats]:
     """The readings as the sensor renewed them, from one that was asked more often than that.
 
-    A new value came between the reading that shows it and the one before: the middle is taken. A
-    level that stays is renewed as well, every `refresh_ns`, for as long as it was asked for: there
-    is no reading where nobody asked. Readings as far apart as they are renewed carry the sensor's
-    own stamps, and are left as they are; so are readings that are new nearly every time.
+    A level that stays is renewed as well, every `refresh_ns`, for as long as it was asked for:
+    there is no reading where nobody asked. Readings as far apart as they are renewed carry the
+    sensor's own stamps, and are left as they are; so are readings that are new nearly every time.
     """
     t, v = _ascending(t_ns, value)
     new = np.flatnonzero(v[1:] != v[:-1]) + 1
@@ -180,8 +183,7 @@ def renewed(t_ns: ArrayLike, value: ArrayLike, refresh_ns: int) -> tuple[Ints, F
     if len(new) < 2 or len(new) > ALL_NEW * (len(v) - 1) or asked_ns > ALL_NEW * refresh_ns:
         return t, v
     silent_ns = max(int(GAP_FACTOR * asked_ns), GAP_NS)
-    apart = t[new] - t[new - 1]
-    came = np.where(apart <= silent_ns, t[new] - apart // 2, t[new])
+    came = _came(t, new, silent_ns)
     # The value that was there at first came at some refresh before the first change.
     back = max(1, int((came[0] - t[0]) // refresh_ns))
     came = np.concatenate(([came[0] - back * refresh_ns], came))
@@ -246,16 +248,34 @@ def counter(
 def _ticks(t: Ints, e: Floats, bridge_ns: int) -> tuple[Ints, Floats]:
     """The instants at which a counter was seen to advance, and its values from there on.
 
-    The tick fell between the reading that shows it and the one before: the middle is taken, or
-    the reading itself after a silence. A counter that is new at nearly every reading ticks faster
+    A counter that is new at nearly every reading ticks faster
     than it is read, and its readings are taken as they are.
     """
     changed = np.diff(e) != 0
     news = np.flatnonzero(changed) + 1
     if len(news) < 2 or changed.mean() > ALL_NEW:
         return t, e
-    before = t[news] - t[news - 1]
-    return t[news] - np.where(before <= bridge_ns, before // 2, 0), e[news]
+    return _came(t, news, bridge_ns), e[news]
+
+
+def _came(t: Ints, new: Ints, silent_ns: int) -> Ints:
+    """When values came that were seen at the readings `new`.
+
+    Between that reading and the one before: the middle is taken, or the reading itself after a
+    silence. Where all of that fits an even grid, they came on the grid: looks at different times
+    tell together more than each alone.
+    """
+    apart = t[new] - t[new - 1]
+    came = np.where(apart <= silent_ns, t[new] - apart // 2, t[new])
+    if len(came) < FEWEST_FOR_GRID:
+        return came
+    steps = np.diff(came) / np.median(np.diff(came))
+    turn = np.concatenate(([0.0], np.cumsum(np.maximum(1, np.round(steps)))))
+    sure = 1 / np.maximum(apart, 1)
+    slope, first = np.polyfit(turn, (came - came[0]).astype(np.float64), 1, w=sure)
+    grid = came[0] + np.round(first + slope * turn).astype(np.int64)
+    fits = (grid <= t[new] + GRID_SLACK_NS) & (grid >= t[new - 1] - GRID_SLACK_NS)
+    return grid if fits.mean() >= GRID_FITS and (np.diff(grid) > 0).all() else came
 
 
 def _nothing() -> Curve:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from vidmeter.meter.calibration import Compared
-from vidmeter.meter.characterise import Characterised, Found
-from vidmeter.meter.gate import Gate
+from vidmeter.meter.calibrating.calibration import Compared
+from vidmeter.meter.calibrating.characterise import Characterised, Found
+from vidmeter.meter.calibrating.gate import Gate
 from vidmeter.meter.quality import SeriesQuality, Verdict, calibration_to_json
 from vidmeter.meter.sample import Quantity
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vidmeter.meter.averaging import Window, fit_window
-from vidmeter.meter.response import (
+from vidmeter.meter.calibrating.averaging import Window, fit_window
+from vidmeter.meter.calibrating.response import (
     Refresh,
     Ring,
     Step,

@@ -17,9 +17,9 @@ from vidmeter.meter.order import Order
 from vidmeter.meter.sensors.visible import GpuFacts, choose
 
 if TYPE_CHECKING:
-    from vidmeter.meter.calibration import Compared
-    from vidmeter.meter.characterise import Characterised
-    from vidmeter.meter.reference import Log
+    from vidmeter.meter.calibrating.calibration import Compared
+    from vidmeter.meter.calibrating.characterise import Characterised
+    from vidmeter.meter.calibrating.reference import Log
     from vidmeter.meter.run import Run
 
 PERIOD_S = 0.005
@@ -153,7 +153,7 @@ def _cards(recorded: "Run", gpus: str | None) -> list[Device]:
 
 
 def _log(path: Path, cards: Sequence[Device]) -> "Log":
-    from vidmeter.meter.reference import read_log
+    from vidmeter.meter.calibrating.reference import read_log
 
     if len(cards) > 1:
         named = ", ".join(f"{card.index} = {card.name}" for card in cards)
@@ -168,9 +168,9 @@ def _card(
     recorded: "Run", card: Device, log: "Log | None", arguments: argparse.Namespace
 ) -> "tuple[Characterised, Compared | None]":
     """Analyse one card and keep what was found of it."""
-    from vidmeter.meter.calibration import calibrate
+    from vidmeter.meter.calibrating.calibration import calibrate
+    from vidmeter.meter.calibrating.characterise import characterise, joined
     from vidmeter.meter.cards import recall, remember
-    from vidmeter.meter.characterise import characterise, joined
 
     found = characterise(recorded, card)
     compared = None

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vidmeter.meter.energy import Curve
-from vidmeter.meter.response import Floats
+from vidmeter.meter.energy import Curve, Floats
 
 
 class Course:

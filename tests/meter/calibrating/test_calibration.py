@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.meter.synthetic import CARD, START, Sensor, Wave, card, readings, run_of
-from vidmeter.meter.calibration import Compared, calibrate
+from vidmeter.meter.calibrating.calibration import Compared, calibrate
+from vidmeter.meter.calibrating.characterise import Characterised, characterise, edges_of, joined
+from vidmeter.meter.calibrating.reference import Log, read_log
 from vidmeter.meter.cards import recall, remember
-from vidmeter.meter.characterise import Characterised, characterise, edges_of, joined
 from vidmeter.meter.clock import Anchor
 from vidmeter.meter.errors import BadCalibration
 from vidmeter.meter.probing import observe
 from vidmeter.meter.quality import Calibration, Origin, SeriesQuality, Verdict
-from vidmeter.meter.reference import Log, read_log
 from vidmeter.meter.run import Phase, Run, Trace
 from vidmeter.meter.sample import Quantity
 

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vidmeter.meter.course import Course, of_edges
-from vidmeter.meter.response import Floats, Ints
+from vidmeter.meter.calibrating.course import Course, of_edges
+from vidmeter.meter.energy import Floats, Ints
 
 FEWEST = 20
 MOST = 1200

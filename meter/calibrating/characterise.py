@@ -15,14 +15,14 @@ from itertools import pairwise
 import numpy as np
 
 from vidmeter.meter import energy
-from vidmeter.meter.averaging import LONGEST_S, Window, fit
-from vidmeter.meter.course import Course, of_curve, of_edges
+from vidmeter.meter.calibrating.averaging import LONGEST_S, Window, fit
+from vidmeter.meter.calibrating.course import Course, of_curve, of_edges
+from vidmeter.meter.calibrating.gate import Gate, gates_of
+from vidmeter.meter.calibrating.response import refresh_period, renewals, step_response
 from vidmeter.meter.device import Device
 from vidmeter.meter.energy import Curve
-from vidmeter.meter.gate import Gate, gates_of
 from vidmeter.meter.probing import ASKED, observe
 from vidmeter.meter.quality import Origin, Quality, SeriesQuality, Verdict
-from vidmeter.meter.response import refresh_period, renewals, step_response
 from vidmeter.meter.run import Run, Trace
 from vidmeter.meter.sample import Quantity
 

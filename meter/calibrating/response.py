@@ -12,20 +12,14 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from vidmeter.meter.cadence import ASKED_OFTENER, refresh_ns
+from vidmeter.meter.energy import Floats, Ints, renewed
 
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 _NAMES = tuple(f"q{100 * q:g}" for q in QUANTILES)
-ALL_NEW = 0.75
-"""Where more of the readings than this are new, they are renewed faster than they were read."""
-STAMPED = 1.6
-"""Readings this much further apart than they were asked for carry the sensor's own stamps."""
-STEADY = 0.6
-"""Renewals that stray from an even grid by less than this part of the time between two looks are
-taken to be on it: what they stray by is the looking."""
+FEWEST = 3
 
 
 def quantiles(values: ArrayLike) -> dict[str, float] | None:
@@ -53,64 +47,34 @@ class Refresh(NamedTuple):
 def refresh_period(t_ns: ArrayLike, value: ArrayLike, *, asked_s: float | None = None) -> Refresh:
     """The refresh period from the instants at which the value was seen to change.
 
-    A renewal that brings the same value again is not seen, so an interval may hold several periods:
-    each is divided by the whole number nearest to its ratio to the shortest ones. Readings that are
-    further apart than they were asked for (`asked_s`) are the renewals themselves.
+    A renewal that brings the same value again is not seen, so that an interval may hold several
+    periods (`cadence.refresh_ns`). Readings that are further apart than they were asked for
+    (`asked_s`) are the renewals themselves.
     """
-    t = np.asarray(t_ns, dtype=np.int64)
-    apart_s = float(np.median(np.diff(t))) / 1e9 if len(t) > 1 else math.nan
-    stamped = asked_s is not None and apart_s > STAMPED * asked_s
-    at = np.arange(len(t), dtype=np.int64) if stamped else changes(value)
-    intervals = np.diff(t[at]) / 1e9
-    found = Refresh(
-        None, asked_s if stamped and asked_s else apart_s, len(at), quantiles(intervals)
+    t, v = np.asarray(t_ns, dtype=np.int64), np.asarray(value, dtype=np.float64)
+    apart_ns = float(np.median(np.diff(t))) if len(t) > 1 else math.nan
+    asked_ns = apart_ns if asked_s is None else asked_s * 1e9
+    stamped = apart_ns > ASKED_OFTENER * asked_ns
+    at = np.arange(len(t)) if stamped else changes(v)
+    period_ns = None
+    if len(t) > 1:
+        period_ns = refresh_ns(t.tolist(), v.tolist(), polled_ns=round(asked_ns), fewest=FEWEST)
+    return Refresh(
+        None if period_ns is None else period_ns / 1e9,
+        (asked_ns if stamped else apart_ns) / 1e9,
+        len(at),
+        quantiles(np.diff(t[at]) / 1e9),
     )
-    if len(intervals) < 2 or (not stamped and len(at) > ALL_NEW * (len(t) - 1)):
-        return found
-    # Seen by looking, one period may be a look shorter or longer: the mean of the shortest is not.
-    shortest = intervals[intervals < 1.5 * np.quantile(intervals, 0.25)]
-    unit = float(shortest.mean()) if len(shortest) else float(np.quantile(intervals, 0.25))
-    periods = np.maximum(np.round(intervals / unit), 1)
-    return found._replace(period_s=float(intervals.sum() / periods.sum()))
 
 
 def renewals(
     t_ns: ArrayLike, value: ArrayLike, *, asked_s: float | None = None
 ) -> tuple[Ints, Floats]:
-    """The readings as they were renewed: those that changed, and in step with them those between.
-
-    A level that stays the same is renewed as well, and says as much about the load as a change. A
-    renewal came between the look that shows it and the one before; where all fit an even grid,
-    they are placed on it.
-    """
-    t, v = np.asarray(t_ns, np.int64), np.asarray(value, np.float64)
-    found = refresh_period(t, v, asked_s=asked_s)
-    if (
-        found.period_s is None
-        or found.polled_every_s * STAMPED < float(np.median(np.diff(t))) / 1e9
-    ):
-        return t, v
-    at = changes(v)
-    every_ns = found.period_s * 1e9
-    came = t[at] - np.diff(t)[at - 1] // 2
-    came = _on_grid(came, every_ns, look_ns=found.polled_every_s * 1e9)
-    ends = np.append(came[1:], t[-1])
-    count = np.maximum(1, np.round((ends - came) / every_ns).astype(np.int64))
-    turn = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
-    times = np.repeat(came, count) + (turn * every_ns).astype(np.int64)
-    return times, np.repeat(v[at], count)
-
-
-def _on_grid(came_ns: Ints, every_ns: float, *, look_ns: float) -> Ints:
-    """The instants moved onto the even grid that they were seen on, if there is one."""
-    if len(came_ns) < 5:
-        return came_ns
-    steps = np.maximum(1, np.round(np.diff(came_ns) / every_ns))
-    turn = np.concatenate(([0.0], np.cumsum(steps)))
-    slope, first = np.polyfit(turn, came_ns - came_ns[0], 1)
-    grid = first + slope * turn
-    stray_ns = float(np.std(came_ns - came_ns[0] - grid))
-    return came_ns[0] + np.round(grid).astype(np.int64) if stray_ns < STEADY * look_ns else came_ns
+    """The readings as they were renewed: `energy.renewed` with the period that they show."""
+    period_s = refresh_period(t_ns, value, asked_s=asked_s).period_s
+    if period_s is None:
+        return np.asarray(t_ns, np.int64), np.asarray(value, np.float64)
+    return renewed(t_ns, value, round(period_s * 1e9))
 
 
 class Tick(NamedTuple):

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vidmeter.meter import energy
-from vidmeter.meter.averaging import Window, fit
-from vidmeter.meter.course import of_curve, of_edges
-from vidmeter.meter.response import refresh_period, renewals
+from vidmeter.meter.calibrating.averaging import Window, fit
+from vidmeter.meter.calibrating.course import of_curve, of_edges
+from vidmeter.meter.calibrating.response import refresh_period, renewals
 from vidmeter.workloads.pulses import program
 
 Floats = NDArray[np.float64]

@@ -15,11 +15,11 @@ from typing import NamedTuple
 import numpy as np
 
 from vidmeter.meter import energy
+from vidmeter.meter.calibrating.reference import Log
 from vidmeter.meter.device import Device
 from vidmeter.meter.energy import Curve, Floats
 from vidmeter.meter.errors import BadCalibration
 from vidmeter.meter.quality import Calibration, Quality, Verdict
-from vidmeter.meter.reference import Log
 from vidmeter.meter.run import Run
 from vidmeter.meter.sample import Quantity
 from vidmeter.meter.sources import sources_of
