@@ -1,7 +1,7 @@
 """Which of a card's sources can't be true, found by holding them against each other.
 
 Counters exist that advance by the same 33.9 J every 100 ms whatever the card does, and that read
-187 J where the card's own samples say 327 J (ARCHITECTURE.md names the reports). A counter that
+187 J where the card's own samples say 327 J (docs/measurement.md names the reports). A counter that
 contradicts the driver's ring by more than 3 % is set aside, with the reason. Without a ring it
 takes two readings of power that look all of the time and agree with each other.
 """
