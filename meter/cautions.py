@@ -5,10 +5,13 @@ from collections.abc import Iterable, Sequence
 from vidmeter.meter.cards import known_of
 from vidmeter.meter.device import Kind, Provenance
 from vidmeter.meter.run import Event, Run
+from vidmeter.meter.sample import Quantity
 from vidmeter.meter.summary import Caution, DeviceEnergy, Net
 
 FULL_COVERAGE = 0.99
 DISAGREE = 0.02
+OLD_STAMP_S = 0.75
+"""The slowest readings are renewed every half second: an older one is not just late."""
 LATE_SHARE = 0.05
 """More late ticks than this are worth a word; the readings taken are right all the same."""
 
@@ -74,6 +77,7 @@ def run_cautions(run: Run, end_ns: int) -> list[Caution]:
                 "leave a core free, or sample less often with --period",
             )
         )
+    found.extend(_driver_clock(run))
     if any(p.end_ns is None and p.start_ns <= end_ns for p in run.phases) and run.end_ns:
         names = sorted({p.name for p in run.phases if p.end_ns is None})
         text = f"the program ended inside {', '.join(names)}: taken to end with it"
@@ -90,6 +94,21 @@ def device_cautions(energies: Sequence[DeviceEnergy]) -> list[Caution]:
         found.extend(_sensor(e))
     found.extend(_provenance(energies))
     return found
+
+
+def _driver_clock(run: Run) -> Iterable[Caution]:
+    """A driver whose newest stamps are old whenever they come keeps another time than we do."""
+    for series, trace in run.traces.items():
+        if series.quantity is Quantity.STAMP_AGE and trace.value:
+            youngest_s = min(trace.value, key=abs)
+            if abs(youngest_s) > OLD_STAMP_S:
+                label = next((d.label for d in run.devices if d.uuid == series.device), "")
+                yield Caution(
+                    "driver_clock",
+                    f"{label}: its driver's clock is off ours by {youngest_s:+.1f} s: power at the"
+                    " edges of phases may be misplaced by as much",
+                    "set the clock of the machine, then load the driver anew",
+                )
 
 
 def idle_cautions(net: Net | None) -> list[Caution]:

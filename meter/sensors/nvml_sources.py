@@ -19,6 +19,8 @@ from vidmeter.meter.sensors.nvml_errors import LOST, SUCCESS, words
 from vidmeter.meter.sensors.stamps import Clocks
 
 S = 1_000_000_000
+_SET_BACK_NS = 1_000_000_000
+"""A stamp so much older than the one before is of a driver's clock that was set by itself."""
 _OLDEST_NS = 10 * S
 _POWERS = frozenset(
     {
@@ -137,7 +139,7 @@ class Fields:
             )
             self._stamps[i], self._values[i] = (stamp_us if t_ns is not None else 0), value
             # A new value under an old stamp: the stamp is not that of the reading.
-            if t_ns is None or stood_still:
+            if t_ns is None or stood_still or t_ns < newest_ns - _SET_BACK_NS:
                 t_ns = (before_ns + after_ns) // 2
             if self._ages is not None and not stood_still:
                 self._memory.note_age(self._ages, stamp_us, clocks, into)

@@ -235,3 +235,10 @@ def test_late_ticks_and_random_weights_become_cautions() -> None:
     )
 
     assert {"late", "random_weights"} <= {c.kind for c in summary.cautions}
+
+
+def test_a_driver_with_a_clock_of_its_own_is_told_of() -> None:
+    for age_s, told in ((0.02, False), (0.6, False), (3.0, True), (-2.0, True)):
+        ages = {Series("a", Quantity.STAMP_AGE): trace(1, 11, 1, lambda t, a=age_s: a + t / 100)}
+        summary = summarize(run((device("a"),), constant("a", 100) | ages))
+        assert ("driver_clock" in [c.kind for c in summary.cautions]) is told

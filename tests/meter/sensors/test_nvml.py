@@ -121,6 +121,17 @@ def test_samples_of_a_series_never_go_back_in_time() -> None:
     assert read(source).samples == []
 
 
+def test_a_driver_whose_own_clock_is_set_back_is_read_on_by_ours() -> None:
+    slot = field(100_000, stamp_us=now_us(-0.01))
+    source = one_field(slot)
+    read(source)
+    slot.timestamp -= 5_000_000
+    slot.value.ullVal += 1
+    before_ns = monotonic_ns()
+    (sample,) = read(source).samples
+    assert before_ns <= sample.t_ns <= monotonic_ns()
+
+
 @given(
     st.integers(-(20 * S), 20 * S),
     st.integers(0, 10_000_000),
