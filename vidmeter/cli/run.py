@@ -83,6 +83,8 @@ def run(arguments: argparse.Namespace) -> NoReturn:
         work.append(Work("video", 1, "user", video_seconds=arguments.video_seconds))
     order = order_of(arguments, path)
     outputs = tuple(arguments.outputs) if arguments.outputs else None
+    if arguments.idle and not arguments.quiet:
+        say(f"idle is measured for {arguments.idle:g} s before the command and after it")
     job = Job(tuple(command), order, outputs=outputs, work=tuple(work), idle_s=arguments.idle)
     metered = meter_with_live_line(job, quiet=arguments.quiet)
     for message in metered.messages:
