@@ -45,7 +45,7 @@ CLASSES = (
     SensorClass("10/20, as V100", VOLTA, (7, 0), HALF, None, HALF, Counter(20)),
     SensorClass("20/100, as RTX 8000", TURING, (7, 5), FIFTH, None, FIFTH, TICKS),
     SensorClass("1000/100 only", AMPERE, (8, 6), None, SECOND, SECOND, TICKS),
-    SensorClass("logarithmic, no counter", MAXWELL, (5, 2), None, None, LAGGING, None),
+    SensorClass("logarithmic, no counter", MAXWELL, (5, 2), LAGGING, None, LAGGING, None),
     SensorClass("25/100, no counter", HOPPER, (9, 0), QUARTER, None, QUARTER, None),
     SensorClass(
         "ring 20 ms, broken counter",
