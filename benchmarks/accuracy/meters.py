@@ -47,7 +47,7 @@ class Program(NamedTuple):
 
 
 PROGRAMS = (
-    Program("ZeusMonitor", "zeus", "zeus_monitor.py"),
+    Program("ZeusMonitor", "zeus", "zeus_monitor.py", one_gpu=True),
     Program("Zeus PowerMonitor", "zeus", "power_monitor.py", one_gpu=True),
     Program("CodeCarbon", "codecarbon", "codecarbon_tracker.py"),
     Program("nvitop", "nvitop", "nvitop_collector.py"),
