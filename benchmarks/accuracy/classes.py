@@ -40,13 +40,12 @@ class SensorClass:
 
 CLASSES = (
     SensorClass("25/100, as H100", HOPPER, (9, 0), QUARTER, SECOND, SECOND, TICKS),
-    SensorClass("25/100, as A100", AMPERE, (8, 0), QUARTER, None, QUARTER, TICKS),
     SensorClass("100/100, as Ada", ADA, (8, 9), FULL, SECOND, SECOND, TICKS),
     SensorClass("10/20, as V100", VOLTA, (7, 0), HALF, None, HALF, Counter(20)),
     SensorClass("20/100, as RTX 8000", TURING, (7, 5), FIFTH, None, FIFTH, TICKS),
     SensorClass("1000/100 only", AMPERE, (8, 6), None, SECOND, SECOND, TICKS),
-    SensorClass("logarithmic, no counter", MAXWELL, (5, 2), None, None, LAGGING, None),
-    SensorClass("25/100, no counter", HOPPER, (9, 0), QUARTER, None, QUARTER, None),
+    SensorClass("logarithmic, no counter", MAXWELL, (5, 2), LAGGING, None, LAGGING, None),
+    SensorClass("25/100, as A100, no counter", AMPERE, (8, 0), QUARTER, None, QUARTER, None),
     SensorClass(
         "ring 20 ms, broken counter",
         BLACKWELL,

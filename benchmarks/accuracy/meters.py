@@ -7,10 +7,12 @@ doesn't matter that they don't open at the same instant.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,7 +47,7 @@ class Program(NamedTuple):
 
 
 PROGRAMS = (
-    Program("ZeusMonitor", "zeus", "zeus_monitor.py"),
+    Program("ZeusMonitor", "zeus", "zeus_monitor.py", one_gpu=True),
     Program("Zeus PowerMonitor", "zeus", "power_monitor.py", one_gpu=True),
     Program("CodeCarbon", "codecarbon", "codecarbon_tracker.py"),
     Program("nvitop", "nvitop", "nvitop_collector.py"),
@@ -98,7 +100,8 @@ def measure(
             said += finished(peer)
     finally:
         for peer in peers:
-            peer.process.kill()
+            with suppress(ProcessLookupError):  # it has ended, and so have all it started
+                os.killpg(peer.process.pid, signal.SIGKILL)
             peer.process.wait()
     return [_reading(number, gpus, line) for line in said]
 
@@ -140,6 +143,7 @@ def start(
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         yield Peer(program.meter, process, result, log)
 

@@ -1,7 +1,11 @@
-"""ZeusMonitor: begin_window and end_window, one monitor for each card.
+"""ZeusMonitor: begin_window and end_window, of the one card in CUDA_VISIBLE_DEVICES.
 
-Without PyTorch there is nothing to synchronise with, hence sync_execution=False.
+For cards before Volta it asks what the first card offers and takes that for all, so each class has
+a process of its own. Without PyTorch there is nothing to synchronise with, hence
+sync_execution=False.
 """
+
+import sys
 
 from windows import follow, plan
 from zeus.device.gpu.common import ZeusGPUNotSupportedError
@@ -13,7 +17,7 @@ REFUSED = "ZeusMonitor fails: it takes an energy counter for granted from Volta 
 class Zeus:
     def __init__(self, gpu: int) -> None:
         self.gpu = gpu
-        self.monitor = ZeusMonitor(gpu_indices=[gpu], cpu_indices=[])
+        self.monitor = ZeusMonitor(gpu_indices=[0], cpu_indices=[])
         self.refused = False
         self.energy_j = 0.0
 
@@ -26,12 +30,11 @@ class Zeus:
     def close(self) -> None:
         if not self.refused:
             measurement = self.monitor.end_window("window", sync_execution=False)
-            self.energy_j = measurement.gpu_energy[self.gpu]
+            self.energy_j = measurement.gpu_energy[0]
 
     def energies(self) -> dict[int, float | str]:
         return {self.gpu: REFUSED if self.refused else self.energy_j}
 
 
 if __name__ == "__main__":
-    what = plan()
-    follow(what["windows"], [Zeus(gpu) for gpu in range(what["gpus"])])
+    follow(plan()["windows"], [Zeus(int(sys.argv[3]))])
