@@ -73,7 +73,8 @@ def run_cautions(run: Run, end_ns: int) -> list[Caution]:
         found.append(
             Caution(
                 "late",
-                f"{late} of about {ticks} readings came late: the machine was too busy to sample",
+                f"{late} of about {ticks} readings came late: the machine was too busy, or its"
+                " driver too slow",
                 "leave a core free, or sample less often with --period",
             )
         )
@@ -152,7 +153,8 @@ def _disagreement(e: DeviceEnergy) -> Iterable[Caution]:
     if e.disagreement is None or abs(e.disagreement) <= DISAGREE + e.resolution:
         return
     text = (
-        f"{e.device.label}: {e.second_source} says {e.disagreement * 100:+.1f} % against {e.source}"
+        f"{e.device.label}: by {e.second_source} it is {e.disagreement * 100:+.1f} % against"
+        f" {e.source}"
     )
     if e.trusted:
         yield Caution("disagreement", text)

@@ -181,8 +181,7 @@ def _apart(first: _Answer, second: _Answer, spans: Spans) -> float | None:
     A mean over the last second ends half a second before its last reading.
     """
     curves = first.source.curve, second.source.curve
-    start, end = (int(max(c.t_ns[0] for c in curves)), int(min(c.t_ns[-1] for c in curves)))
-    common = tuple((max(a, start), min(b, end)) for a, b in spans if a < end and b > start)
+    common = energy.seen_spans(curves[1], energy.seen_spans(curves[0], spans))
     one, two = (_over(curve, common).covered_j for curve in curves)
     return two / one - 1 if one else None
 

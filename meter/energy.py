@@ -339,6 +339,17 @@ def energies(curve: Curve, start_ns: ArrayLike, end_ns: ArrayLike) -> list[Windo
     ]
 
 
+def seen_spans(curve: Curve, spans: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """The parts of spans (ns) that a curve saw."""
+    if curve.empty:
+        return ()
+    left = [(max(a, int(curve.t_ns[0])), min(b, int(curve.t_ns[-1]))) for a, b in spans]
+    for i in np.flatnonzero(~curve.seen):
+        gap = int(curve.t_ns[i]), int(curve.t_ns[i + 1])
+        left = [part for a, b in left for part in ((a, min(b, gap[0])), (max(a, gap[1]), b))]
+    return tuple((a, b) for a, b in left if a < b)
+
+
 def energy(curve: Curve, start_ns: int, end_ns: int) -> WindowEnergy:
     """The energy of one window."""
     return energies(curve, [start_ns], [end_ns])[0]

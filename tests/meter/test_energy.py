@@ -272,3 +272,14 @@ def test_a_leap_is_known_and_costs_only_its_stretch() -> None:
     got = energy.energy(energy.counter(t, e, spoiled=[leap]), S, 9 * S)
     assert got.covered_j == pytest.approx(300 * 7.9, rel=1e-9)
     assert got.coverage == pytest.approx(7.9 / 8)
+
+
+def test_what_a_curve_saw_of_spans_leaves_out_its_gaps_and_what_is_outside() -> None:
+    t = np.concatenate((np.arange(0, 2 * S, 50 * MS), np.arange(5 * S, 8 * S, 50 * MS)))
+    curve = energy.points(t, np.full(len(t), 100.0))
+    gap = (int(1.95 * S), 5 * S)
+    assert energy.seen_spans(curve, [(S, 6 * S)]) == ((S, gap[0]), (gap[1], 6 * S))
+    assert energy.seen_spans(curve, [(3 * S, 4 * S)]) == ()
+    (only,) = energy.seen_spans(curve, [(6 * S, 20 * S)])
+    assert only[0] == 6 * S and only[1] < 8.2 * S
+    assert energy.seen_spans(energy.points([], []), [(0, S)]) == ()

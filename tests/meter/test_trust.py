@@ -168,3 +168,19 @@ def test_time_between_the_readings_explains_small_differences_of_short_runs() ->
     for seed in range(30):
         device = device_of(recorded(varied(1.2, seed), RING, ENERGY, seed=seed))
         assert device.trusted, device.disagreement
+
+
+def test_a_hole_in_the_second_source_is_no_disagreement() -> None:
+    run = recorded(varied(30), RING, ENERGY)
+    traces = {}
+    for series, (t, v) in run.traces.items():
+        keep = range(len(t))
+        if series.quantity is RING:
+            keep = [i for i in keep if not 10 * S < t[i] - START < 11.5 * S]
+        traces[series] = Trace(
+            type(t)("q", [t[i] for i in keep]), type(v)("d", [v[i] for i in keep])
+        )
+    device = device_of(replace(run, traces=traces))
+    assert device.source == "energy counter"
+    assert device.second_source == "driver's power samples"
+    assert abs(device.disagreement or 1) < 0.005
