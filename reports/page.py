@@ -298,8 +298,14 @@ def _interval(of: PerUnit, factor: float) -> str:
 def _both(low: float, high: float) -> str:
     """`±5 %`, or `−3 to +40 %` where the two ends differ."""
     if abs(low + high) <= 0.02 * max(abs(low), abs(high), 1e-9):
-        return f"±{high * 100:.2g} %"
-    return f"{low * 100:+.2g} to {high * 100:+.2g} %".replace("-", "−")
+        return f"±{_two(high * 100)} %"
+    text = f"{'+' if low > 0 else ''}{_two(low * 100)} to +{_two(high * 100)} %"
+    return text.replace("-", "−")
+
+
+def _two(value: float) -> str:
+    """Two digits, and never an exponent."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.2g}"
 
 
 def _signed(share: float | None) -> str:

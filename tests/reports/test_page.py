@@ -1,0 +1,59 @@
+"""What a page says of errors, circumstances and trust."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from vidmeter.meter.reader import load
+from vidmeter.meter.summarize import summarize
+from vidmeter.meter.summary import Conditions, Net
+from vidmeter.reports import htmlpage, page
+
+RUN = load(Path(__file__).parents[1] / "data" / "run-v1.vidmeter")
+SUMMARY = summarize(RUN)
+
+
+def test_the_two_errors_stand_apart() -> None:
+    energy = replace(
+        SUMMARY.devices[0],
+        energy_j=1000.0,
+        gain_low=0.95,
+        gain_high=1.05,
+        sampling_low_j=2.0,
+        sampling_high_j=2.0,
+        readings=40,
+    )
+    assert page.errors(energy) == "gain ±5 %; readings ±0.2 % (40 of them)"
+    wide = replace(energy, gain_low=0.33, gain_high=3.02, raw_j=950.0)
+    assert page.errors(wide).startswith("gain −67 to +202 %, calibrated; 950 J as read;")
+    assert page.errors(replace(energy, energy_j=None)) == ""
+
+
+def test_circumstances_are_one_line() -> None:
+    found = Conditions(
+        temperature_c=61,
+        max_temperature_c=74,
+        sm_clock_mhz=1755,
+        power_limit_w=500,
+        power_limit_default_w=700,
+        throttled={"sw_power_cap": 0.63, "hw_thermal": 0.001},
+        max_memory_b=21.5e9,
+    )
+    assert page.conditions(found) == (
+        "61 °C (up to 74) · 1755 MHz · limit 500 W of 700 W · sw power cap 63 % of the time"
+        " · 21.5 GB in use"
+    )
+    assert page.conditions(Conditions()) == ""
+
+
+def test_a_result_that_is_not_trusted_says_so_above_all() -> None:
+    doubted = replace(SUMMARY, total=replace(SUMMARY.total, trusted=False))
+    assert "NOT TRUSTED" in [mark for mark, _ in page.marks(doubted)]
+    assert "NOT TRUSTED" in htmlpage.render(RUN, doubted)
+    assert "NOT TRUSTED" not in htmlpage.render(RUN, SUMMARY)
+
+
+def test_the_net_energy_follows_the_gross_and_names_what_was_taken_off() -> None:
+    net = Net(200.0, 190.0, 210.0, 80.0, "idle before the command, no context on the card")
+    text = htmlpage.render(RUN, replace(SUMMARY, net=net))
+    assert "200 J beyond idle" in text and "80 W taken off" in text
+    assert text.index("J in all") < text.index("beyond idle")
