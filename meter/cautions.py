@@ -26,8 +26,8 @@ _OF_THE_WHOLE = {
 }
 """Events that concern a run whenever they were noted."""
 
-_TOLD_ELSEWHERE = {"foreign_process", "mps"}
-"""Events that `conditions` makes one caution of."""
+_TOLD_ELSEWHERE = {"foreign_process", "mps", "unconfirmed"}
+"""Events that the numbers of the devices and their conditions tell of in their own words."""
 
 _REMEDIES = {
     "device_lost": "see `nvidia-smi` and the kernel log (Xid messages)",

@@ -2,7 +2,8 @@
 
 Such a load is misread by up to its whole swing (see `aliasing`), and the time to say so is before
 an hour of it is recorded. Two signs are watched for: the energy counter and the instant power
-part ways, and the steps that the program marks come at the pace of the sensor's readings.
+part ways, and the steps that the program marks come at the pace of the sensor's readings. Where
+there is nothing to hold such a sensor against, that is said.
 Plain Python, because the sampler runs it.
 """
 
@@ -40,6 +41,7 @@ class _Watched:
     power_w: float = 0.0
     power_j: float = 0.0
     power_from_ns: int = 0
+    alone: bool = True
     first: tuple[int, float] | None = None
     last: tuple[int, float] = (0, 0.0)
     said: set[str] = field(default_factory=set)
@@ -58,7 +60,7 @@ class Guard:
 
     def add(self, samples: Iterable[Sample]) -> None:
         """Take in new samples, in time order within each series."""
-        for (uuid, quantity, *_), t_ns, value in samples:
+        for (uuid, quantity, window_ns, _), t_ns, value in samples:
             card = self._cards.get(uuid)
             if card is None:
                 continue
@@ -71,7 +73,10 @@ class Guard:
                 else:
                     card.power_from_ns = t_ns
                 card.power_ns, card.power_w = t_ns, value
+            elif window_ns and window_ns >= card.refresh_ns:
+                card.alone = False  # a mean over a second misses nothing
             elif quantity is Quantity.ENERGY and value != card.last[1]:
+                card.alone = False
                 if card.first is None or value < card.last[1]:
                     card.first = (t_ns, value)
                 card.last = (t_ns, value)
@@ -87,7 +92,12 @@ class Guard:
         """What there is to say now; each thing is said once."""
         found = []
         for uuid, card in self._cards.items():
-            for kind, detail in (("aliasing", _apart(card)), ("in_step", self._steps(card))):
+            said = (
+                ("aliasing", _apart(card)),
+                ("in_step", self._steps(card)),
+                ("unconfirmed", _unconfirmed(card)),
+            )
+            for kind, detail in said:
                 if detail and kind not in card.said:
                     card.said.add(kind)
                     found.append(Doubt(kind, uuid, detail))
@@ -133,4 +143,14 @@ def _apart(card: _Watched) -> str | None:
     return (
         f"instant power says {read_w:.0f} W on average, the energy counter {counted_w:.0f} W: the"
         f" sensor looks {card.share * 100:.0f} % of the time, and the load keeps step with it"
+    )
+
+
+def _unconfirmed(card: _Watched) -> str | None:
+    """That no other reading would show it."""
+    if not card.alone or card.power_ns - card.power_from_ns < SOONEST_NS:
+        return None
+    return (
+        f"the card's only reading looks {card.share * 100:.0f} % of the time: nothing would show"
+        " that the load keeps step with it"
     )

@@ -55,6 +55,12 @@ def test_nothing_is_said_too_soon_or_of_cards_that_miss_nothing() -> None:
     assert watched(Wave(30, locked), INSTANT, ENERGY, device=card("8.9")) == []
 
 
+def test_a_sensor_that_nothing_confirms_is_told_of_once() -> None:
+    (doubt,) = watched(Wave(30, constant(400)), INSTANT)
+    assert doubt.kind == "unconfirmed" and "25 % of the time" in doubt.detail
+    assert watched(Wave(30, constant(400)), INSTANT, device=card("8.9")) == []
+
+
 @pytest.mark.parametrize(("step_ms", "told"), [(100, True), (51, True), (73, False)])
 def test_steps_at_the_pace_of_the_sensor_are_told_of(step_ms: int, told: bool) -> None:
     guard = Guard([DEVICE], {})

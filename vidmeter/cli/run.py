@@ -127,7 +127,9 @@ def meter_with_live_line(job: Job, *, quiet: bool) -> Metered:
 class Watch:
     """Says what can't wait for the summary while the command still runs: each thing once."""
 
-    KINDS = frozenset({"aliasing", "in_step", "device_lost", "device_back", "unwritten"})
+    KINDS = frozenset(
+        {"aliasing", "in_step", "unconfirmed", "device_lost", "device_back", "unwritten"}
+    )
 
     def __init__(self, path: Path) -> None:
         self._path = path
