@@ -5,6 +5,8 @@ This is the process that is metered by `vidmeter bench`, and a plain program wit
     python -m vidmeter.workloads.harness wan2.1-t2v-tiny --repeats 3 --out videos
 
 Every repeat makes the same video from the same seed, so that repeats differ by the machine alone.
+Between them are pauses of random length: a power sensor that looks only part of the time then meets
+each repeat at another point of its cycle (Yang, Adámek, Armour, arXiv 2312.02741).
 `workload.json` is written anew after each, so a crash loses one at most. Exit codes: 0, or 2 with
 one line on stderr if the workload can't run here.
 """
@@ -12,9 +14,11 @@ one line on stderr if the workload can't run here.
 import argparse
 import json
 import os
+import random
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +29,8 @@ from vidmeter.meter.errors import VidmeterError, WorkloadUnavailable
 from vidmeter.workloads.base import Produced, Workload, load_workload
 
 SCHEMA = 1
+LONGEST_PAUSE_S = 0.1
+"""The refresh period of most power sensors: pauses up to it spread the repeats over its cycle."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,6 +75,8 @@ def run(
                 with vidmeter.phase("warmup"):
                     workload.generate(seed, Path(aside) / f"{n}.mp4")
         for n in range(1, repeats + 1):
+            if n > 1:
+                time.sleep(random.uniform(0, LONGEST_PAUSE_S))
             with vidmeter.phase("generate"):
                 produced = workload.generate(seed, out / f"{workload.name}-{n}.mp4")
                 vidmeter.work(

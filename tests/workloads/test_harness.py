@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -198,3 +199,12 @@ def test_the_real_pipeline_runs_quietly_and_loads_before_it_generates(tmp_path: 
     assert record["facts"]["weights"] == "random"
     assert record["facts"]["steps_run"] == 2
     assert record["facts"]["components"]["transformer"]["parameters"] > 0
+
+
+def test_repeats_are_apart_by_pauses_of_changing_length(tmp_path: Path) -> None:
+    run(tmp_path, "light:Light", "--repeats", "8", "--warmup", "0", "--out", str(tmp_path / "out"))
+    made = [p for p in marked(tmp_path)[0] if p.name == "generate"]
+    pauses_s = [(b.start_ns - (a.end_ns or 0)) / 1e9 for a, b in pairwise(made)]
+    assert all(0 < pause_s < 0.3 for pause_s in pauses_s)
+    # Seven of them, even up to 0.1 s: that all lie within 10 ms is one in ten million.
+    assert max(pauses_s) - min(pauses_s) > 0.01
