@@ -97,14 +97,19 @@ def check(*, gpus: str | None, sensors: Sequence[str] = (), seconds: float = LOO
             time.sleep(seconds)
             recorder.stop(monotonic_ns(), 0)
         except BaseException:
+            # Also on Ctrl-C: the sampler is ended before its folder goes.
             recorder.discard()
             raise
         run = load(path)
-    learn(run)
+    notes = list(recorder.notes)
+    try:
+        learn(run)
+    except OSError as error:
+        notes.append(f"what was found could not be kept for later runs: {error}")
     return Checkup(
         verdicts=tuple(verdict(run, device) for device in run.devices),
         absent=recorder.absent,
-        notes=recorder.notes,
+        notes=tuple(notes),
         container=container(),
         peculiarities=peculiarities(),
         watched_s=seconds,

@@ -66,6 +66,7 @@ class Session:
             self.recorder: Recorder = recorder.Recorder(order)
             self.recorder.wait()
         except BaseException:
+            # Also on Ctrl-C: a session that did not begin leaves nothing behind.
             shutil.rmtree(self._folder, ignore_errors=True)
             raise
         self.pid = os.getpid()
