@@ -14,6 +14,8 @@ FEWEST = 5
 ALL_NEW = 0.75
 """Where more of the readings than this are new, they are renewed faster than they were read."""
 
+SINGLE = 1.6
+"""Intervals up to so many times the shorter ones are of one period."""
 NEAR = 0.05
 """How near a load's period must be to the k-th part of the sensor's for the two to keep step."""
 PARTS = (1, 2, 3, 4)
@@ -48,7 +50,7 @@ def refresh_ns(
     if quarter <= 0:
         return None
     # Seen by looking, one period may be a look shorter or longer: the mean of the shortest is not.
-    shortest = [a for a in apart if a < 1.5 * quarter]
+    shortest = [a for a in apart if a <= SINGLE * quarter]
     unit = sum(shortest) / len(shortest)
     return round(sum(apart) / sum(max(1, round(a / unit)) for a in apart))
 

@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vidmeter.meter.cadence import ALL_NEW, SINGLE
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -31,8 +33,6 @@ MOST_FOR_MEDIAN = 100_000
 """The usual spacing of a long series is that of so many of its readings."""
 TILING = 0.05
 """Windows that differ by less than this share from the distance of their ends tile the time."""
-ALL_NEW = 0.75
-"""Where more of the readings than this are new, they are renewed as fast as they are read."""
 FEWEST_FOR_GRID = 8
 GRID_FITS = 0.98
 GRID_SLACK_NS = 1_000_000
@@ -269,8 +269,10 @@ def _came(t: Ints, new: Ints, silent_ns: int) -> Ints:
     came = np.where(apart <= silent_ns, t[new] - apart // 2, t[new])
     if len(came) < FEWEST_FOR_GRID:
         return came
-    steps = np.diff(came) / np.median(np.diff(came))
-    turn = np.concatenate(([0.0], np.cumsum(np.maximum(1, np.round(steps)))))
+    apart_ns = np.diff(came)
+    # One period, seen by looking, may be a look shorter or longer: the mean of those is not.
+    single_ns = apart_ns[apart_ns <= SINGLE * np.quantile(apart_ns, 0.25)].mean()
+    turn = np.concatenate(([0.0], np.cumsum(np.maximum(1, np.round(apart_ns / single_ns)))))
     sure = 1 / np.maximum(apart, 1)
     slope, first = np.polyfit(turn, (came - came[0]).astype(np.float64), 1, w=sure)
     grid = came[0] + np.round(first + slope * turn).astype(np.int64)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vidmeter.meter import energy
+from vidmeter.meter.cadence import ALL_NEW
 from vidmeter.meter.cards import known_of
 from vidmeter.meter.device import Device, Kind, Provenance
 from vidmeter.meter.energy import Curve, Floats, Ints
@@ -222,7 +223,7 @@ def _power(
     place_ns = 2_000_000
     if refresh_ns and series.quantity is not Quantity.POWER_RING:
         asked_ns = energy.usual_spacing_ns(t_ns)
-        if asked_ns <= energy.ALL_NEW * refresh_ns:  # seen by asking, not stamped
+        if asked_ns <= ALL_NEW * refresh_ns:  # seen by asking, not stamped
             place_ns = max(place_ns, min(asked_ns, run.period_ns) // 2)
         t_ns, power_w = energy.renewed(t_ns, power_w, refresh_ns)
     delay_ns = quality.delay_ns if quality else None
@@ -250,4 +251,4 @@ def _tick_place_ns(trace: Trace, tick_ns: int) -> int:
     A counter whose readings come as rarely as its ticks is stamped by the driver.
     """
     asked_ns = energy.usual_spacing_ns(np.asarray(trace.t_ns))
-    return asked_ns // 2 if asked_ns < energy.ALL_NEW * tick_ns else 1_000_000
+    return asked_ns // 2 if asked_ns < ALL_NEW * tick_ns else 1_000_000

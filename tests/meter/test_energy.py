@@ -283,3 +283,12 @@ def test_what_a_curve_saw_of_spans_leaves_out_its_gaps_and_what_is_outside() -> 
     (only,) = energy.seen_spans(curve, [(6 * S, 20 * S)])
     assert only[0] == 6 * S and only[1] < 8.2 * S
     assert energy.seen_spans(energy.points([], []), [(0, S)]) == ()
+
+
+def test_ticks_seen_at_odd_times_are_placed_on_their_grid() -> None:
+    tick = 100 * MS
+    t = np.arange(7 * MS, 20 * S, 47 * MS)
+    e = 300.0 * (t // tick) * 0.1
+    knots = energy.counter(t, e, ticking=True).t_ns[1:-1]
+    off = np.abs((knots + tick // 2) % tick - tick // 2)
+    assert off.max() < 4 * MS  # the middle between two looks would be off by up to 23 ms

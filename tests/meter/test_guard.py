@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from tests.meter.synthetic import MS, Sensor, Wave, card, constant, readings, square
+from tests.meter.synthetic import MS, S, Sensor, Wave, card, constant, readings, square
 from vidmeter.meter.device import Device
 from vidmeter.meter.guard import Doubt, Guard
 from vidmeter.meter.run import Phase
 from vidmeter.meter.sample import Quantity, Sample, Series
 
 INSTANT, ENERGY, RING = Quantity.POWER_INSTANT, Quantity.ENERGY, Quantity.POWER_RING
+AVERAGE = Quantity.POWER_AVERAGE
 DEVICE = card("9.0")
 
 
@@ -17,6 +18,7 @@ def watched(wave: Wave, *quantities: Quantity, device: Device = DEVICE) -> list[
     """What the guard says, fed as the sampler feeds it."""
     rng = np.random.default_rng(0)
     sensors = {
+        AVERAGE: Sensor(AVERAGE, 100, 1000),
         INSTANT: Sensor(INSTANT, 100, 25),
         ENERGY: Sensor(ENERGY, 100, stamped=False),
         RING: Sensor(RING, 20, 20),
@@ -24,7 +26,7 @@ def watched(wave: Wave, *quantities: Quantity, device: Device = DEVICE) -> list[
     samples = []
     for q in quantities:
         trace = readings(wave, sensors[q], rng)
-        series = Series(device.uuid, q)
+        series = Series(device.uuid, q, S if q is AVERAGE else None)
         samples += [Sample(series, t, v) for t, v in zip(*trace, strict=True)]
     samples.sort(key=lambda s: s.t_ns)
     guard = Guard([device], {})
@@ -59,6 +61,7 @@ def test_a_sensor_that_nothing_confirms_is_told_of_once() -> None:
     (doubt,) = watched(Wave(30, constant(400)), INSTANT)
     assert doubt.kind == "unconfirmed" and "25 % of the time" in doubt.detail
     assert watched(Wave(30, constant(400)), INSTANT, device=card("8.9")) == []
+    assert watched(Wave(30, constant(400)), INSTANT, AVERAGE) == []
 
 
 @pytest.mark.parametrize(("step_ms", "told"), [(100, True), (51, True), (73, False)])

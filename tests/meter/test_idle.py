@@ -66,3 +66,18 @@ def test_a_machine_that_was_not_idle_is_told_of() -> None:
     summary = summarize(recorded(before_w=600, after_w=600))
     assert summary.net is not None and summary.net.energy_j < 0
     assert "not_idle" in {c.kind for c in summary.cautions}
+
+
+def test_an_idle_card_without_a_context_goes_before_a_loaded_one() -> None:
+    run = recorded(before_w=110, after_w=80)
+    traces = {
+        series: Trace(trace.t_ns, trace.value[::-1])
+        if series.quantity is Quantity.PROCESSES
+        else trace
+        for series, trace in run.traces.items()
+    }
+    # The looks run backwards: a context before the command and while it ran, none after it.
+    summary = summarize(replace(run, traces=traces))
+    assert [i.loaded for i in summary.idle] == [True, False]
+    assert summary.net is not None and summary.net.idle_w == pytest.approx(80, rel=0.01)
+    assert summary.net.how == "idle after the command, no context on the card"

@@ -31,6 +31,12 @@ def test_the_refresh_period_is_found_to_a_millisecond(
         assert found == pytest.approx(period_ms * MS, abs=MS)
 
 
+def test_the_period_is_found_where_looks_and_renewals_keep_no_step() -> None:
+    t = list(range(7 * MS, 20 * S, 47 * MS))
+    values = [float(at // (100 * MS)) for at in t]
+    assert refresh_ns(t, values, polled_ns=47 * MS) == pytest.approx(100 * MS, abs=MS)
+
+
 def test_readings_that_never_change_tell_no_period() -> None:
     t = list(range(0, 5 * S, 5 * MS))
     assert refresh_ns(t, [300.0] * len(t), polled_ns=5 * MS) is None

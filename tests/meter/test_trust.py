@@ -184,3 +184,15 @@ def test_a_hole_in_the_second_source_is_no_disagreement() -> None:
     assert device.source == "energy counter"
     assert device.second_source == "driver's power samples"
     assert abs(device.disagreement or 1) < 0.005
+
+
+def test_a_counter_that_breaks_later_is_marked_on_a_card_that_was_known(tmp_path: Path) -> None:
+    run = recorded(varied(20), RING, ENERGY)
+    learn(run, where=tmp_path)
+    known = recall(card("8.9"), where=tmp_path)
+    assert known.quality is not None and known.quality.of(ENERGY).verdict is Verdict.WORKS
+    broken = with_counter(recorded(varied(20), RING, ENERGY), stuck_at(250))
+    learn(replace(broken, devices=(with_known(run.devices[0], known),)), where=tmp_path)
+    again = recall(card("8.9"), where=tmp_path)
+    assert again.quality is not None and again.quality.of(ENERGY).verdict is Verdict.BROKEN
+    assert again.quality.of(RING).verdict is Verdict.WORKS
