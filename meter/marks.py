@@ -1,176 +1,198 @@
-"""Phases and work, written down by the metered program itself.
+"""Phases, work and notes, written down by the metered program itself.
 
 Every process appends lines to a file of its own in one folder, so any number of processes, threads
 and tasks can mark at once, none can harm another's marks, and what was written before a crash
 stays written. The folder is named in the environment (`VIDMETER_MARKS`), so children of children
 mark the same run; a program that measures itself names it with `use_folder`. Without a folder,
-marking does nothing.
+marking does nothing. docs/marks.md describes the lines; `markreader` reads them.
 
-A line is one JSON object. `{"mark": "begin", "id": …, "name": …, "t_ns": …, "parent": …}` opens a
-phase, `{"mark": "end", "id": …, "t_ns": …, "error": …}` closes it, and `{"mark": "work", …}` says
-what was produced. Times are CLOCK_MONOTONIC, which all processes of a machine share.
+This module runs inside the metered program, in whatever Python that has, and needs the standard
+library alone. It may be there twice: as `vidmeter.meter.marks`, if the program uses vidmeter, and
+as `_vidmeter.marks`, for the hook that marks unmodified scripts. Both then share one state, so that
+their phases nest. Hence the relative import.
 """
 
 import itertools
 import json
 import os
-from collections.abc import Iterator
+import sys
+import threading
+import time
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
-from vidmeter.meter.clock import monotonic_ns
-from vidmeter.meter.run import Phase, Work
+from .gpuclock import GpuClock
+
+TYPE_CHECKING = False  # typing itself is 10 ms that no metered program should wait for
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+    from typing import Any
 
 MARKS_ENV = "VIDMETER_MARKS"
 FILE_ENV = "VIDMETER_FILE"
 """Names the run file that is being written, for programs under `vidmeter run`."""
+MARK_FILE_ENV = "VIDMETER_MARK_FILE"
+"""Names the one file to which programs in any language append lines (docs/marks.md)."""
+VERSION = 1
+"""Of what is shared between two copies of this module."""
 
-_current: ContextVar[str | None] = ContextVar("vidmeter_phase", default=None)
-_ids = itertools.count(1)
-_files: dict[tuple[int, str], int] = {}
-_own_folder: str | None = None
+
+class _State:
+    """What this process has written so far, and where it stands."""
+
+    def __init__(self) -> None:
+        self.current: ContextVar[str | None] = ContextVar("vidmeter_phase", default=None)
+        self.ids = itertools.count(1)
+        self.files: dict[tuple[int, str], int] = {}
+        self.own_folder: str | None = None
+        self.gpu = GpuClock(lambda line: append(line))
 
 
-def use_folder(folder: Path | None) -> None:
+_self = sys.modules[__name__]
+
+
+def _shared_state() -> _State:
+    for name in ("_vidmeter.marks", "vidmeter.meter.marks"):
+        other = sys.modules.get(name)
+        if other is not None and getattr(other, "VERSION", None) == VERSION and other is not _self:
+            state: _State = other._state
+            return state
+    return _State()
+
+
+_state = _shared_state()
+
+
+def use_folder(folder: "Path | None") -> None:
     """Mark in `folder` from now on, in this process and its forks; None: by the environment."""
-    global _own_folder
-    _own_folder = str(folder) if folder else None
+    _state.own_folder = str(folder) if folder else None
 
 
-def folder() -> str | None:
+def folder() -> "str | None":
     """The folder in which this process marks, or None when nobody meters it."""
-    return _own_folder or os.environ.get(MARKS_ENV) or None
+    return _state.own_folder or os.environ.get(MARKS_ENV) or None
 
 
-def begin(name: str, *, t_ns: int | None = None) -> str | None:
-    """Open a phase inside the current one; its id, or None when nobody meters this process."""
-    where = folder()
-    if where is None:
+def begin(
+    name: str, *, t_ns: "int | None" = None, facts: "Mapping[str, Any] | None" = None
+) -> "str | None":
+    """Open a phase inside the current one; its id, or None when nobody meters this process.
+
+    Where the program uses a GPU, an event is queued on its current stream; nothing waits for it.
+    With `t_ns` (CLOCK_MONOTONIC) the phase began then, and has no time of the GPU's.
+    """
+    if folder() is None:
         return None
-    phase_id = f"{os.getpid()}-{next(_ids)}"
-    line = {
+    phase_id = f"{os.getpid()}-{next(_state.ids)}"
+    line: dict[str, Any] = {
         "mark": "begin",
         "id": phase_id,
         "name": name,
-        "t_ns": monotonic_ns() if t_ns is None else t_ns,
-        "parent": _current.get(),
+        "t_ns": time.monotonic_ns() if t_ns is None else t_ns,
+        "parent": _state.current.get(),
+        "tid": threading.get_native_id(),
     }
-    _append(where, line)
+    if t_ns is None and (event := _state.gpu.record()) is not None:
+        line["event"] = event
+    if facts:
+        line["facts"] = facts
+    append(line)
     return phase_id
 
 
-def end(phase_id: str | None, *, error: str | None = None, t_ns: int | None = None) -> None:
-    """Close a phase; `error` names the exception that left it."""
-    where = folder()
-    if phase_id is None or where is None:
+def end(
+    phase_id: "str | None",
+    *,
+    error: "str | None" = None,
+    t_ns: "int | None" = None,
+    facts: "Mapping[str, Any] | None" = None,
+) -> None:
+    """Close a phase; `error` names the exception that left it, `facts` adds to those of `begin`."""
+    if phase_id is None or folder() is None:
         return
-    now = monotonic_ns() if t_ns is None else t_ns
-    _append(where, {"mark": "end", "id": phase_id, "t_ns": now, "error": error})
+    line: dict[str, Any] = {
+        "mark": "end",
+        "id": phase_id,
+        "t_ns": time.monotonic_ns() if t_ns is None else t_ns,
+        "error": error,
+    }
+    if t_ns is None and (event := _state.gpu.record()) is not None:
+        line["event"] = event
+    if facts:
+        line["facts"] = facts
+    append(line)
+    _state.gpu.collect()
+
+
+def current() -> "str | None":
+    """The id of the phase that this thread or task is in."""
+    return _state.current.get()
 
 
 @contextmanager
-def inside(phase_id: str | None) -> Iterator[None]:
+def inside(phase_id: "str | None") -> "Iterator[None]":
     """Make `phase_id` the current phase of this thread or task for the block."""
     if phase_id is None:
         yield
         return
-    token = _current.set(phase_id)
+    token = _state.current.set(phase_id)
     try:
         yield
     finally:
         try:
-            _current.reset(token)
+            _state.current.reset(token)
         except ValueError:
             # A suspended generator was closed from another task: its own context is gone with it.
             pass
 
 
-def work(work_done: Work) -> None:
-    """Say what was produced, in the current phase."""
+def work(
+    unit: str, count: float, *, origin: str, phase: "str | None" = None, **facts: "Any"
+) -> None:
+    """Say what was produced, in the current phase; `facts` as in `run.Work`, None left out."""
+    known = {name: value for name, value in facts.items() if value is not None}
+    line = {"mark": "work", "unit": unit, "count": count, "origin": origin, **known}
+    append(line | {"t_ns": time.monotonic_ns(), "phase": phase or _state.current.get()})
+
+
+def note(kind: str, text: str) -> None:
+    """Say what may be wrong with the marks of this process; it becomes a caution of the run."""
+    append({"mark": "note", "kind": kind, "text": text, "t_ns": time.monotonic_ns()})
+
+
+def process(**facts: "Any") -> None:
+    """Say something about this process as a whole, such as versions of its packages."""
+    append({"mark": "process", **facts})
+
+
+def append(line: "Mapping[str, Any]") -> None:
+    """Write one line, if this process is metered."""
     where = folder()
     if where is None:
         return
-    facts = {
-        name: value
-        for name in Work.__dataclass_fields__
-        if (value := getattr(work_done, name)) is not None
-    }
-    phase = work_done.phase or _current.get()
-    _append(where, {"mark": "work", **facts, "t_ns": monotonic_ns(), "phase": phase})
-
-
-def _append(where: str, line: dict[str, Any]) -> None:
     key = (os.getpid(), where)
-    fd = _files.get(key)
+    fd = _state.files.get(key)
     try:
+        data = (json.dumps(line, separators=(",", ":")) + "\n").encode()
         if fd is None:
             path = os.path.join(where, f"{key[0]}.jsonl")  # noqa: PTH118 - a Path costs 10 µs here
             fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            _files[key] = fd
+            _state.files[key] = fd
+            os.write(fd, _who())
         # One write for a whole line: O_APPEND keeps lines of several writers apart.
-        os.write(fd, (json.dumps(line, separators=(",", ":")) + "\n").encode())
+        os.write(fd, data)
     except OSError:
         # The folder is gone because the run ended, or the disk is full. The program comes first:
         # it must not fail for a mark. The run shows the phase as never closed.
-        _files.pop(key, None)
+        _state.files.pop(key, None)
 
 
-class MarkReader:
-    """Reads what the metered processes have marked so far, again and again.
-
-    `read` returns what is new; a line that is still being written is left for the next time, one
-    that makes no sense is counted in `bad_lines`.
-    """
-
-    def __init__(self, where: Path) -> None:
-        self.folder = where
-        self.bad_lines = 0
-        self._offsets: dict[Path, int] = {}
-        self._phases: dict[str, Phase] = {}
-
-    def read(self) -> tuple[list[Phase], list[Work]]:
-        """Phases that are new or changed, and new work, since the last call."""
-        changed: dict[str, Phase] = {}
-        done: list[Work] = []
-        for path in sorted(self.folder.glob("*.jsonl")):
-            for line in self._new_lines(path):
-                try:
-                    self._take(json.loads(line), path.stem, changed, done)
-                except (ValueError, KeyError, TypeError):
-                    self.bad_lines += 1
-        return list(changed.values()), done
-
-    def _new_lines(self, path: Path) -> list[bytes]:
-        with path.open("rb") as file:
-            file.seek(self._offsets.get(path, 0))
-            data = file.read()
-        complete = data.rfind(b"\n") + 1
-        self._offsets[path] = self._offsets.get(path, 0) + complete
-        return data[:complete].splitlines()
-
-    def _take(
-        self, line: dict[str, Any], writer: str, changed: dict[str, Phase], done: list[Work]
-    ) -> None:
-        kind = line.pop("mark")
-        if kind == "begin":
-            phase = Phase(
-                id=str(line["id"]),
-                name=str(line["name"]),
-                start_ns=int(line["t_ns"]),
-                end_ns=None,
-                parent=line.get("parent"),
-                pid=int(writer) if writer.isdecimal() else 0,
-            )
-        elif kind == "end":
-            phase = replace(
-                self._phases[line["id"]], end_ns=int(line["t_ns"]), error=line.get("error")
-            )
-        elif kind == "work":
-            done.append(Work(**line))
-            return
-        else:
-            raise ValueError(kind)
-        self._phases[phase.id] = changed[phase.id] = phase
+def _who() -> bytes:
+    """The line that a process begins with."""
+    facts: dict[str, Any] = {"mark": "process", "pid": os.getpid(), "ppid": os.getppid()}
+    for name, key in (("RANK", "rank"), ("WORLD_SIZE", "world_size")):
+        value = os.environ.get(name, "")
+        if value.isdecimal():
+            facts[key] = int(value)
+    return (json.dumps(facts, separators=(",", ":")) + "\n").encode()

@@ -13,7 +13,6 @@ from vidmeter.meter import marks
 from vidmeter.meter.clock import monotonic_ns
 from vidmeter.meter.decorate import around
 from vidmeter.meter.measurement import Measurement
-from vidmeter.meter.run import Work
 from vidmeter.meter.session import source
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -204,6 +203,15 @@ def work(
     if video_seconds is None and frames and fps:
         video_seconds = frames / fps
     if video_seconds is not None or frames is not None:
-        marks.work(Work("video", videos, "program", video_seconds, frames, width, height, fps))
+        marks.work(
+            "video",
+            videos,
+            origin="program",
+            video_seconds=video_seconds,
+            frames=frames,
+            width=width,
+            height=height,
+            fps=fps,
+        )
     for unit, count in units.items():
-        marks.work(Work(unit, count, "program"))
+        marks.work(unit, count, origin="program")

@@ -5,14 +5,15 @@ import os
 import sqlite3
 import sys
 from array import array
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vidmeter.meter.clock import Anchor
 from vidmeter.meter.device import Device, Kind, Provenance
 from vidmeter.meter.errors import BadRun
-from vidmeter.meter.marks import MarkReader
-from vidmeter.meter.run import Event, Phase, Run, Trace, Work
+from vidmeter.meter.markreader import MarkReader
+from vidmeter.meter.run import Event, GpuEvent, Phase, Process, Run, Trace, Work
 from vidmeter.meter.runfile import check_header, marks_folder, recorder_lives
 from vidmeter.meter.sample import Quantity, Series
 
@@ -115,14 +116,22 @@ def _quoted(path: Path) -> str:
 
 def _read(db: sqlite3.Connection, path: Path, window: tuple[int, int] | None) -> Run:
     facts = _facts(db)
-    phases = {row[0]: Phase(*row) for row in db.execute("SELECT * FROM phase")}
+    phases = {phase.id: phase for phase in _phases(db)}
+    gpu_events, processes = _timeline(db)
+    events = [
+        Event(*row)
+        for row in db.execute("SELECT kind, start_ns, end_ns, detail, device, count FROM event")
+    ]
     work = [Work(*row) for row in db.execute("SELECT * FROM work")]
     if marks_folder(path).is_dir() and not recorder_lives(facts):
         # The recorder was killed: what the program marked after its last look is still here.
-        left, left_work = MarkReader(marks_folder(path)).read()
-        phases |= {phase.id: phase for phase in left}
+        left = MarkReader(marks_folder(path)).read()
+        phases |= {phase.id: phase for phase in left.phases}
         known = {(w.t_ns, w.phase, w.unit) for w in work}
-        work += [w for w in left_work if (w.t_ns, w.phase, w.unit) not in known]
+        work += [w for w in left.work if (w.t_ns, w.phase, w.unit) not in known]
+        gpu_events = list(dict.fromkeys([*gpu_events, *left.gpu_events]))
+        processes |= {process.pid: process for process in left.processes}
+        events += [event for event in left.events if event not in events]
     return Run(
         id=facts["id"],
         command=tuple(facts["command"]),
@@ -134,12 +143,9 @@ def _read(db: sqlite3.Connection, path: Path, window: tuple[int, int] | None) ->
         traces=_traces(db, window),
         phases=tuple(sorted(phases.values(), key=lambda p: (p.start_ns, p.id))),
         work=tuple(work),
-        events=tuple(
-            Event(*row)
-            for row in db.execute(
-                "SELECT kind, start_ns, end_ns, detail, device, count FROM event ORDER BY start_ns"
-            )
-        ),
+        events=tuple(sorted(events, key=lambda e: e.start_ns)),
+        gpu_events=tuple(gpu_events),
+        processes=tuple(processes.values()),
         anchors=tuple(Anchor(*row) for row in db.execute("SELECT * FROM anchor")),
         environment=facts.get("environment", {}),
         workload=facts.get("workload"),
@@ -148,6 +154,28 @@ def _read(db: sqlite3.Connection, path: Path, window: tuple[int, int] | None) ->
         stated=facts.get("stated"),
         path=path,
     )
+
+
+def _phases(db: sqlite3.Connection) -> list[Phase]:
+    rows = db.execute("SELECT * FROM phase").fetchall()
+    if _version(db) < 2:
+        return [Phase(*row) for row in rows]
+    return [replace(Phase(*row[:-1]), facts=json.loads(row[-1])) for row in rows]
+
+
+def _timeline(db: sqlite3.Connection) -> tuple[list[GpuEvent], dict[int, Process]]:
+    """The GPUs' own time, and who marked."""
+    if _version(db) < 2:
+        return [], {}
+    events = [GpuEvent(*row) for row in db.execute("SELECT * FROM gpu_event")]
+    rows = db.execute("SELECT pid, facts FROM process")
+    return events, {pid: Process(pid, json.loads(facts)) for pid, facts in rows}
+
+
+def _version(db: sqlite3.Connection) -> int:
+    """The file's version of the format; golden files of every version stay readable."""
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    return version
 
 
 def _facts(db: sqlite3.Connection) -> dict[str, Any]:

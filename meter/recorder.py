@@ -14,10 +14,10 @@ import vidmeter
 from vidmeter.meter import errors
 from vidmeter.meter.clock import monotonic_ns
 from vidmeter.meter.errors import NoDevice, SensorFailed, VidmeterError
-from vidmeter.meter.marks import MarkReader
 from vidmeter.meter.order import Order
+from vidmeter.meter.reader import load
 from vidmeter.meter.run import Event
-from vidmeter.meter.runfile import marks_folder, remove, remove_marks
+from vidmeter.meter.runfile import remove, remove_marks
 from vidmeter.meter.store import RunWriter
 
 START_TIMEOUT_S = 60.0
@@ -134,12 +134,10 @@ class Recorder:
         why = self._last_words()
         if self._order.session:
             return Ended(False, (f"the sampler ended early ({why})",))
+        # A run whose recorder is gone is read together with what was marked since.
+        whole = load(self.path)
         writer = RunWriter.reopen(self.path)
-        phases, work = MarkReader(marks_folder(self.path)).read()
-        for phase in phases:
-            writer.put_phase(phase)
-        for done in work:
-            writer.add_work(done)
+        writer.replace_marks(whole)
         now = monotonic_ns()
         writer.add_event(Event("sampler_died", now, now, f"the sampler ended early ({why})"))
         writer.put(end_ns=end_ns, exit_code=exit_code)

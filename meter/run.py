@@ -23,7 +23,10 @@ class Phase:
     """A named window that the program marked. `parent` is the `id` of the phase around it.
 
     `end_ns` is None while it is open, and stays None if the program died inside. `error` is the
-    name of the exception that left it.
+    name of the exception that left it. Both times are the host's: when work was asked for.
+    `start_event` and `end_event` are the numbers (`seq`) of the process's GPU events that were
+    queued at the same points, and tell when the GPU came there. `facts` are what the marking code
+    knew of it, as JSON values.
     """
 
     id: str
@@ -33,14 +36,45 @@ class Phase:
     parent: str | None = None
     error: str | None = None
     pid: int = 0
+    tid: int = 0
+    start_event: int | None = None
+    end_event: int | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class GpuEvent(NamedTuple):
+    """An event that a process queued on a GPU, and when that GPU came to it, by its own clock.
+
+    The GPU came to it `elapsed_ms` after the event `previous` of the same process and device; both
+    are None for the first of a chain. The host queued it just after `recorded_ns`, and first saw it
+    done at `seen_ns` (CLOCK_MONOTONIC): the true instant is between the two. `device` is the GPU's
+    uuid, or `cuda:N` where the program couldn't tell it.
+    """
+
+    pid: int
+    seq: int
+    device: str
+    previous: int | None
+    elapsed_ms: float | None
+    recorded_ns: int
+    seen_ns: int
+
+
+class Process(NamedTuple):
+    """A process that marked; `facts` as JSON values: `ppid`, `rank`, `world_size`, versions."""
+
+    pid: int
+    facts: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
     """Something that was produced: a video, or a count of a unit such as tokens.
 
-    `origin` says who says so: `file` (found on disk and probed), `program` (the program said so)
-    or `user` (an option of the command line). `phase` is the `id` of the phase it was said in.
+    `origin` says who says so: `user` (an option of the command line), `program` (the program said
+    so), `file` (found on disk and probed), `export` (a call that wrote a file, seen by the hook) or
+    `pipeline` (what a pipeline returned, likewise). `phase` is the `id` of the phase in which it
+    was said.
     """
 
     unit: str
@@ -78,6 +112,7 @@ class Run:
     `start_ns` and `end_ns` enclose the command, or the program's measuring, on CLOCK_MONOTONIC.
     `end_ns` is None while it runs, and stays None if the recorder was killed. `exit_code` follows
     the shell: 128 + n for death by signal n. `workload` holds the facts of a reference workload.
+    `gpu_events` tie phases to the GPUs' own time, `processes` are those that marked.
     `close_look` is when cards that nothing was known of were polled fast: start, end and distance
     of the looks, ns. `idle` are windows before and after the command in which it didn't run.
     """
@@ -93,6 +128,8 @@ class Run:
     phases: tuple[Phase, ...] = ()
     work: tuple[Work, ...] = ()
     events: tuple[Event, ...] = ()
+    gpu_events: tuple[GpuEvent, ...] = ()
+    processes: tuple[Process, ...] = ()
     anchors: tuple[Anchor, ...] = ()
     environment: Mapping[str, Any] = field(default_factory=dict)
     workload: Mapping[str, Any] | None = None

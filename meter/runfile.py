@@ -11,7 +11,7 @@ from vidmeter.meter.errors import BadRun
 
 SUFFIX = ".vidmeter"
 APPLICATION_ID = 0x7669646D  # "vidm"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 SCHEMA = """
 CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -27,7 +27,12 @@ CREATE TABLE block (
     t_ns BLOB NOT NULL, value BLOB NOT NULL);
 CREATE TABLE phase (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, start_ns INTEGER NOT NULL, end_ns INTEGER,
-    parent TEXT, error TEXT, pid INTEGER NOT NULL);
+    parent TEXT, error TEXT, pid INTEGER NOT NULL, tid INTEGER NOT NULL, start_event INTEGER,
+    end_event INTEGER, facts TEXT NOT NULL);
+CREATE TABLE gpu_event (
+    pid INTEGER NOT NULL, seq INTEGER NOT NULL, device TEXT NOT NULL, previous INTEGER,
+    elapsed_ms REAL, recorded_ns INTEGER NOT NULL, seen_ns INTEGER NOT NULL);
+CREATE TABLE process (pid INTEGER PRIMARY KEY, facts TEXT NOT NULL);
 CREATE TABLE work (
     unit TEXT NOT NULL, count REAL NOT NULL, origin TEXT NOT NULL, video_seconds REAL,
     frames INTEGER, width INTEGER, height INTEGER, fps REAL, path TEXT, phase TEXT, t_ns INTEGER);

@@ -10,7 +10,7 @@ from vidmeter.meter.clock import Anchor, anchor, monotonic_ns, slept_ns
 from vidmeter.meter.closelook import LOOK_PERIOD_NS, CloseLook
 from vidmeter.meter.eventlog import EventLog
 from vidmeter.meter.guard import Guard
-from vidmeter.meter.marks import MarkReader
+from vidmeter.meter.markreader import MarkReader
 from vidmeter.meter.others import Others
 from vidmeter.meter.run import Event
 from vidmeter.meter.sample import ENERGY_SOURCES, Quantity, Series
@@ -160,13 +160,10 @@ class Sampler:
 
     def commit(self) -> None:
         """Bring samples, marks and events to the file."""
-        phases, work = self._marks.read()
+        marked = self._marks.read()
         if self._guard:
-            self._guard.mark(phases)
-        for phase in phases:
-            self.writer.put_phase(phase)
-        for done in work:
-            self.writer.add_work(done)
+            self._guard.mark(marked.phases)
+        self.writer.add_marked(marked)
         if not self.writer.commit():
             self.events.add("unwritten", monotonic_ns(), "the run file could not be written")
 

@@ -22,7 +22,7 @@ from vidmeter.meter.device import Device
 from vidmeter.meter.environment import environment
 from vidmeter.meter.errors import VidmeterError
 from vidmeter.meter.guard import Guard
-from vidmeter.meter.marks import MarkReader
+from vidmeter.meter.markreader import MarkReader
 from vidmeter.meter.order import Order
 from vidmeter.meter.others import Others
 from vidmeter.meter.quality import Verdict

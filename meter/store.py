@@ -19,7 +19,8 @@ from typing import Any
 from vidmeter.meter.clock import Anchor
 from vidmeter.meter.device import Device
 from vidmeter.meter.errors import BadRun
-from vidmeter.meter.run import Event, Phase, Run, Trace, Work
+from vidmeter.meter.markreader import Marked
+from vidmeter.meter.run import Event, GpuEvent, Phase, Process, Run, Trace, Work
 from vidmeter.meter.runfile import (
     APPLICATION_ID,
     FORMAT_VERSION,
@@ -116,8 +117,36 @@ class RunWriter:
 
     def put_phase(self, phase: Phase) -> None:
         """Add a phase or replace it as it was known before."""
-        row = astuple(phase)
+        row = (*astuple(phase)[:-1], json.dumps(dict(phase.facts)))
         self._later(f"INSERT OR REPLACE INTO phase VALUES ({_marks(row)})", *row)
+
+    def add_marked(self, marked: Marked) -> None:
+        """Add what the metered processes have marked."""
+        for phase in marked.phases:
+            self.put_phase(phase)
+        for work in marked.work:
+            self.add_work(work)
+        for event in marked.events:
+            self.add_event(event)
+        for gpu_event in marked.gpu_events:
+            self.add_gpu_event(gpu_event)
+        for process in marked.processes:
+            self.put_process(process)
+
+    def replace_marks(self, run: Run) -> None:
+        """Put a run's marks in the place of those in the file."""
+        for table in ("phase", "work", "event", "gpu_event", "process"):
+            self._later(f"DELETE FROM {table}")
+        self.add_marked(Marked(run.phases, run.work, run.events, run.gpu_events, run.processes))
+
+    def add_gpu_event(self, event: GpuEvent) -> None:
+        """Add an event that a GPU came to."""
+        self._later(f"INSERT INTO gpu_event VALUES ({_marks(event)})", *event)
+
+    def put_process(self, process: Process) -> None:
+        """Add a process that marks, or replace what was known of it."""
+        row = (process.pid, json.dumps(dict(process.facts)))
+        self._later("INSERT OR REPLACE INTO process VALUES (?, ?)", *row)
 
     def add_work(self, work: Work) -> None:
         """Add something that was produced."""
@@ -220,12 +249,7 @@ def save(run: Run, path: Path, *, force: bool = False) -> None:
     writer = RunWriter.create(path, facts, force=force)
     for device in run.devices:
         writer.add_device(device)
-    for phase in run.phases:
-        writer.put_phase(phase)
-    for done in run.work:
-        writer.add_work(done)
-    for event in run.events:
-        writer.add_event(event)
+    writer.add_marked(Marked(run.phases, run.work, run.events, run.gpu_events, run.processes))
     for anchor in run.anchors:
         writer.add_anchor(anchor)
     for series, trace in run.traces.items():

@@ -14,7 +14,7 @@ import pytest
 
 import vidmeter
 from vidmeter.meter import marks
-from vidmeter.meter.marks import MarkReader
+from vidmeter.meter.markreader import MarkReader
 from vidmeter.meter.windows import paths
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def tree(folder: Path) -> list[tuple[str, ...]]:
-    phases, _ = MarkReader(folder).read()
+    phases = MarkReader(folder).read().phases
     return sorted(paths(phases).values())
 
 
@@ -51,7 +51,7 @@ def test_an_exception_closes_the_phase_and_is_named_in_it(folder: Path) -> None:
     with pytest.raises(KeyError), vidmeter.phase("load"):
         raise KeyError("weights")
 
-    (phase,), _ = MarkReader(folder).read()
+    (phase,) = MarkReader(folder).read().phases
     assert phase.error == "KeyError"
     assert phase.end_ns is not None and phase.end_ns >= phase.start_ns
 
@@ -61,7 +61,7 @@ def test_work_belongs_to_the_phase_it_was_said_in(folder: Path) -> None:
         vidmeter.work(frames=81, fps=16, width=832, height=480)
         vidmeter.work(tokens=256)
 
-    (phase,), (video, tokens) = MarkReader(folder).read()
+    (phase,), (video, tokens), *_ = MarkReader(folder).read()
     assert (video.unit, video.video_seconds, video.phase) == ("video", 81 / 16, phase.id)
     assert (tokens.unit, tokens.count, tokens.phase) == ("tokens", 256, phase.id)
 
@@ -146,7 +146,7 @@ def test_a_generator_that_is_dropped_closes_its_phase(folder: Path) -> None:
     next(running)
     del running
 
-    (phase,), _ = MarkReader(folder).read()
+    (phase,) = MarkReader(folder).read().phases
     assert (phase.end_ns is not None, phase.error) == (True, None)
 
 
@@ -173,13 +173,13 @@ def test_children_and_forks_mark_in_files_of_their_own(folder: Path) -> None:
 def test_marks_are_read_while_they_come(folder: Path) -> None:
     reader = MarkReader(folder)
     with vidmeter.phase("a"):
-        first, _ = reader.read()
-    second, _ = reader.read()
-    third, _ = reader.read()
+        first = reader.read().phases
+    second = reader.read().phases
+    third = reader.read().phases
 
     assert [p.end_ns is None for p in first] == [True]
     assert [p.end_ns is None for p in second] == [False]
-    assert third == []
+    assert third == ()
 
 
 def test_half_a_line_waits_and_nonsense_is_counted(folder: Path) -> None:
@@ -188,9 +188,9 @@ def test_half_a_line_waits_and_nonsense_is_counted(folder: Path) -> None:
     path.write_text(begin[:20])
     reader = MarkReader(folder)
 
-    half, _ = reader.read()
+    half = reader.read().phases
     path.write_text(f'{begin}\nnot json\n{{"mark": "end", "id": "unknown", "t_ns": 1}}\n[1]\n')
-    whole, _ = reader.read()
+    whole = reader.read().phases
 
     assert half == []
     assert [p.name for p in whole] == ["x"]

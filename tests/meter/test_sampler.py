@@ -9,7 +9,7 @@ import pytest
 
 from vidmeter.meter.clock import Anchor, monotonic_ns
 from vidmeter.meter.device import Device, Kind, Provenance
-from vidmeter.meter.marks import MarkReader
+from vidmeter.meter.markreader import MarkReader
 from vidmeter.meter.reader import load
 from vidmeter.meter.run import Run
 from vidmeter.meter.sample import Quantity, Sample, Series

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vidmeter.meter import marks
-from vidmeter.meter.marks import MarkReader
+from vidmeter.meter.markreader import MarkReader
 from vidmeter.workloads.pulses import Stretch, perform, program
 
 ROOT = Path(__file__).parents[2]
