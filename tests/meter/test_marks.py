@@ -192,7 +192,7 @@ def test_half_a_line_waits_and_nonsense_is_counted(folder: Path) -> None:
     path.write_text(f'{begin}\nnot json\n{{"mark": "end", "id": "unknown", "t_ns": 1}}\n[1]\n')
     whole = reader.read().phases
 
-    assert half == []
+    assert half == ()
     assert [p.name for p in whole] == ["x"]
     assert reader.bad_lines == 3
 
