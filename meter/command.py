@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from vidmeter.meter.clock import monotonic_ns
 from vidmeter.meter.errors import BadRun, VidmeterError
+from vidmeter.meter.instrument import hook
 from vidmeter.meter.marks import FILE_ENV, MARKS_ENV
 from vidmeter.meter.order import Order
 from vidmeter.meter.recorder import Recorder
@@ -29,6 +30,7 @@ class Job:
 
     `order.path` is the run file. `outputs` are patterns of video files; None looks for them under
     the working directory, an empty tuple doesn't look. `work` is what the user states was produced.
+    `instrument` is what the hook marks in Python programs: `phases`, `modules` as well, or None.
     `idle_s` is how long the idle draw is measured before the command and after it.
     """
 
@@ -37,6 +39,7 @@ class Job:
     outputs: tuple[str, ...] | None = None
     work: tuple[Work, ...] = ()
     idle_s: float = 0.0
+    instrument: str | None = "phases"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,8 @@ def meter(
         MARKS_ENV: str(marks_folder(path).absolute()),
         FILE_ENV: str(path.absolute()),
     }
+    if job.instrument:
+        environ |= hook.environment(job.instrument, os.environ.get("PYTHONPATH"))
     recorder = Recorder(order)
     try:
         if meanwhile:

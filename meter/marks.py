@@ -25,9 +25,14 @@ from .gpuclock import GpuClock
 
 TYPE_CHECKING = False  # typing itself is 10 ms that no metered program should wait for
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
     from typing import Any
+
+    Instant = tuple[int, int | None]
+    """CLOCK_MONOTONIC in ns, and the number of the event that was queued on a GPU."""
+    Mirror = tuple[Callable[[str], Any], Callable[[Any], Any]]
+    """Starts a range of another profiler, and ends it by what the start returned."""
 
 MARKS_ENV = "VIDMETER_MARKS"
 FILE_ENV = "VIDMETER_FILE"
@@ -47,6 +52,8 @@ class _State:
         self.files: dict[tuple[int, str], int] = {}
         self.own_folder: str | None = None
         self.gpu = GpuClock(lambda line: append(line))
+        self.mirror: Mirror | None = None
+        self.mirrored: dict[str, Any] = {}
 
 
 _self = sys.modules[__name__]
@@ -74,30 +81,41 @@ def folder() -> "str | None":
     return _state.own_folder or os.environ.get(MARKS_ENV) or None
 
 
-def begin(
-    name: str, *, t_ns: "int | None" = None, facts: "Mapping[str, Any] | None" = None
-) -> "str | None":
-    """Open a phase inside the current one; its id, or None when nobody meters this process.
+def instant() -> "Instant":
+    """This moment, here and, where the program uses a GPU, there: an event is queued for it.
 
-    Where the program uses a GPU, an event is queued on its current stream; nothing waits for it.
-    With `t_ns` (CLOCK_MONOTONIC) the phase began then, and has no time of the GPU's.
+    The event goes on the current stream, and nothing waits for it.
+    """
+    return time.monotonic_ns(), _state.gpu.record() if folder() else None
+
+
+def begin(
+    name: str,
+    *,
+    at: "Instant | None" = None,
+    facts: "Mapping[str, Any] | None" = None,
+    mirrored: bool = True,
+) -> "str | None":
+    """Open a phase inside the current one, now or `at` a moment that was taken before.
+
+    Returns its id, or None when nobody meters this process. Not `mirrored`, it is not shown to
+    another profiler, because it comes from there.
     """
     if folder() is None:
         return None
+    t_ns, event = at or instant()
     phase_id = f"{os.getpid()}-{next(_state.ids)}"
     line: dict[str, Any] = {
         "mark": "begin",
         "id": phase_id,
         "name": name,
-        "t_ns": time.monotonic_ns() if t_ns is None else t_ns,
+        "t_ns": t_ns,
         "parent": _state.current.get(),
         "tid": threading.get_native_id(),
     }
-    if t_ns is None and (event := _state.gpu.record()) is not None:
-        line["event"] = event
-    if facts:
-        line["facts"] = facts
-    append(line)
+    append(_with(line, event, facts))
+    if mirrored and at is None and _state.mirror is not None:
+        _show(phase_id, name, _state.mirror)
     return phase_id
 
 
@@ -105,24 +123,48 @@ def end(
     phase_id: "str | None",
     *,
     error: "str | None" = None,
-    t_ns: "int | None" = None,
+    at: "Instant | None" = None,
     facts: "Mapping[str, Any] | None" = None,
 ) -> None:
     """Close a phase; `error` names the exception that left it, `facts` adds to those of `begin`."""
     if phase_id is None or folder() is None:
         return
-    line: dict[str, Any] = {
-        "mark": "end",
-        "id": phase_id,
-        "t_ns": time.monotonic_ns() if t_ns is None else t_ns,
-        "error": error,
-    }
-    if t_ns is None and (event := _state.gpu.record()) is not None:
+    t_ns, event = at or instant()
+    line: dict[str, Any] = {"mark": "end", "id": phase_id, "t_ns": t_ns, "error": error}
+    append(_with(line, event, facts))
+    if phase_id in _state.mirrored and _state.mirror is not None:
+        _state.mirror[1](_state.mirrored.pop(phase_id))
+    _state.gpu.collect()
+
+
+def _with(
+    line: "dict[str, Any]", event: "int | None", facts: "Mapping[str, Any] | None"
+) -> "dict[str, Any]":
+    if event is not None:
         line["event"] = event
     if facts:
         line["facts"] = facts
-    append(line)
-    _state.gpu.collect()
+    return line
+
+
+def mirror(start: "Callable[[str], Any]", end: "Callable[[Any], Any]") -> None:
+    """Show phases to another profiler from now on, as ranges that it starts and ends by number."""
+    if _state.mirror is None:
+        _state.mirror = (start, end)
+
+
+def _show(phase_id: str, name: str, mirror: "Mirror") -> None:
+    try:
+        _state.mirrored[phase_id] = mirror[0](name)
+    except RuntimeError:
+        _state.mirror = None  # a build of torch without NVTX
+
+
+def enter(phase_id: "str | None") -> "str | None":
+    """Make `phase_id` the current phase of this thread or task; the one it was before."""
+    before = _state.current.get()
+    _state.current.set(phase_id)
+    return before
 
 
 def current() -> "str | None":

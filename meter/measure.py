@@ -10,7 +10,6 @@ from contextlib import AbstractContextManager
 from typing import Any, TypeVar, overload
 
 from vidmeter.meter import marks
-from vidmeter.meter.clock import monotonic_ns
 from vidmeter.meter.decorate import around
 from vidmeter.meter.measurement import Measurement
 from vidmeter.meter.session import source
@@ -172,13 +171,15 @@ class _MeasureSpan(_PhaseSpan):
         measurement = self.result
         measurement.source = source(self._selection)
         measurement.source.window(1)
-        measurement.start_ns = monotonic_ns()
-        self.id = measurement.phase = marks.begin(self.name, t_ns=measurement.start_ns)
+        now = marks.instant()
+        measurement.start_ns = now[0]
+        self.id = measurement.phase = marks.begin(self.name, at=now)
 
     def close(self, error: BaseException | None) -> None:
         measurement = self.result
-        measurement.end_ns = monotonic_ns()
-        marks.end(self.id, error=type(error).__name__ if error else None, t_ns=measurement.end_ns)
+        now = marks.instant()
+        measurement.end_ns = now[0]
+        marks.end(self.id, error=type(error).__name__ if error else None, at=now)
         measurement.source.window(-1)
         if self._on_end:
             self._on_end(measurement)

@@ -51,6 +51,18 @@ def prepare(parser: argparse.ArgumentParser) -> None:
         help="measure the idle draw for S seconds before and after the command, and state the"
         " energy beyond it as well",
     )
+    group = parser.add_argument_group("where the joules go")
+    group.add_argument(
+        "--no-instrument",
+        action="store_true",
+        help="don't mark phases in Python programs that use diffusers or transformers",
+    )
+    group.add_argument(
+        "--profile",
+        choices=("modules",),
+        help="mark the modules within each step as well: attention, feed-forward, norms,"
+        " convolutions; this slows the program down",
+    )
     group = parser.add_argument_group("what is produced (found by itself if it is video files)")
     group.add_argument(
         "--outputs", action="append", metavar="GLOB", help="the video files that the command writes"
@@ -85,7 +97,16 @@ def run(arguments: argparse.Namespace) -> NoReturn:
     outputs = tuple(arguments.outputs) if arguments.outputs else None
     if arguments.idle and not arguments.quiet:
         say(f"idle is measured for {arguments.idle:g} s before the command and after it")
-    job = Job(tuple(command), order, outputs=outputs, work=tuple(work), idle_s=arguments.idle)
+    if arguments.profile and arguments.no_instrument:
+        raise UsageError("run: --profile needs the hook that --no-instrument turns off")
+    job = Job(
+        tuple(command),
+        order,
+        outputs=outputs,
+        work=tuple(work),
+        idle_s=arguments.idle,
+        instrument=None if arguments.no_instrument else arguments.profile or "phases",
+    )
     metered = meter_with_live_line(job, quiet=arguments.quiet)
     for message in metered.messages:
         say(message)

@@ -1,0 +1,84 @@
+"""Deep mode: the modules within a model as phases, by their kind.
+
+Attention, feed-forward, norms and convolutions are told by the names of their classes, in diffusers
+and transformers alike. The outermost of a kind counts: what is inside an attention layer is
+attention. Each forward of each of them is marked, which costs time (`benchmarks/overhead` shows how
+much), so this is off unless `vidmeter run --profile modules` asks for it.
+"""
+
+import os
+
+from .guard import Phase, guarded
+from .hook import INSTRUMENT_ENV
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+_KINDS = (
+    ("attention", ("Attention", "Attn", "SelfAttn", "CrossAttn")),
+    ("feed_forward", ("FeedForward", "MLP", "Mlp", "LayerFF", "DenseActDense", "GatedAct", "FFN")),
+    ("norm", ("Norm",)),
+    ("convolution", ("Conv", "Upsample", "Downsample")),
+)
+"""Parts of class names that tell the kind, the first that fits."""
+_NOT_ONE = ("Block", "Processor", "Model", "Stack", "Encoder", "Decoder", "List", "Sequential")
+"""Containers that are named after what they hold."""
+
+
+class Deep:
+    """Whether deep mode is asked for."""
+
+    @staticmethod
+    def wanted() -> bool:
+        """Whether this process was told to mark modules."""
+        return os.environ.get(INSTRUMENT_ENV) == "modules"
+
+
+def kind_of(class_name: str) -> "str | None":
+    """The kind of a module by the name of its class; None for containers and all others."""
+    if class_name.endswith(_NOT_ONE):
+        return None
+    return next((kind for kind, parts in _KINDS if any(p in class_name for p in parts)), None)
+
+
+def watch(model: "Any") -> "list[Callable[[], None]]":
+    """Mark the forwards of a model's modules; what undoes it.
+
+    What is compiled is one graph, in which modules can't be told apart, and is left alone.
+    """
+    undo: list[Callable[[], None]] = []
+    for kind, module in _outermost(model):
+        undo += _hooked(module, kind)
+    return undo
+
+
+def _outermost(model: "Any") -> "Iterator[tuple[str, Any]]":
+    """The outermost modules of a kind, with it."""
+    name = type(model).__name__
+    if name == "OptimizedModule" or getattr(model, "_compiled_call_impl", None) is not None:
+        return
+    kind = kind_of(name)
+    if kind is not None:
+        yield kind, model
+        return
+    for child in model.children():
+        yield from _outermost(child)
+
+
+def _hooked(module: "Any", kind: str) -> "list[Callable[[], None]]":
+    open_phases: list[Phase] = []
+
+    def begin(*_: "Any") -> None:
+        guarded("modules", lambda: open_phases.append(Phase(kind)))
+
+    def finish(*_: "Any") -> None:
+        if open_phases:
+            guarded("modules", open_phases.pop().end)
+
+    hooks = [
+        module.register_forward_pre_hook(begin),
+        module.register_forward_hook(finish, always_call=True),
+    ]
+    return [hook.remove for hook in hooks]

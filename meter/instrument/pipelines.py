@@ -1,0 +1,123 @@
+"""Watches every pipeline class of diffusers, whoever defines it, and the schedulers they step.
+
+Classes are wrapped when they are made (`__init_subclass__`), so there is no list of them to keep.
+Schedulers are wrapped as classes too: a wrapper on the instance would be copied with it by
+pipelines that copy their scheduler, and go on calling the original.
+"""
+
+import functools
+from threading import local
+
+from . import pipelinecall
+from .guard import Phase, around, guarded
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+    from typing import Any
+
+_thread = local()
+"""Of each thread: the pipeline calls that it is in, the innermost last."""
+
+
+def watch(module: "ModuleType") -> None:
+    """Mark the calls of all pipelines derived from DiffusionPipeline."""
+    _watch_subclasses(module.DiffusionPipeline, "__call__", _called)
+
+
+def watch_modular(module: "ModuleType") -> None:
+    """Mark the calls of modular pipelines."""
+    module.ModularPipeline.__call__ = _called(module.ModularPipeline.__call__)
+    _watch_subclasses(module.ModularPipeline, "__call__", _called)
+
+
+def watch_schedulers(module: "ModuleType") -> None:
+    """See every step of every scheduler."""
+    _watch_subclasses(module.SchedulerMixin, "step", _stepped)
+
+
+def watch_video_processor(module: "ModuleType") -> None:
+    """Mark what happens to the frames behind the decoder."""
+    _mark_method(module.VideoProcessor, "postprocess_video")
+
+
+def watch_image_processor(module: "ModuleType") -> None:
+    """The same for images."""
+    _mark_method(module.VaeImageProcessor, "postprocess")
+
+
+def _calls() -> "list[pipelinecall.PipelineCall]":
+    found: list[pipelinecall.PipelineCall] | None = getattr(_thread, "calls", None)
+    if found is None:
+        found = _thread.calls = []
+    return found
+
+
+def _watch_subclasses(
+    base: "Any", name: str, wrap: "Callable[[Callable[..., Any]], Callable[..., Any]]"
+) -> None:
+    """Wrap the method `name` that a class derived from `base` defines, when it is made."""
+    own: Any = base.__dict__.get("__init_subclass__")
+
+    def __init_subclass__(cls: "Any", /, **kwargs: "Any") -> None:
+        if own is not None:
+            own.__get__(None, cls)(**kwargs)
+        else:
+            super(base, cls).__init_subclass__(**kwargs)
+        method = cls.__dict__.get(name)
+        if callable(method):
+            setattr(cls, name, wrap(method))
+
+    setattr(base, "__init_subclass__", classmethod(__init_subclass__))  # noqa: B010 - for mypy
+
+
+def _called(method: "Callable[..., Any]") -> "Callable[..., Any]":
+    @functools.wraps(method)
+    def __call__(self: "Any", *args: "Any", **kwargs: "Any") -> "Any":
+        calls = _calls()
+        if any(call.pipeline is self for call in calls):
+            return method(self, *args, **kwargs)  # a subclass that hands over to its base
+        call = guarded("pipeline", lambda: pipelinecall.PipelineCall(self, method, args, kwargs))
+        if call is None:
+            return method(self, *args, **kwargs)
+        calls.append(call)
+        try:
+            result = method(self, *args, **kwargs)
+        except BaseException as error:
+            left = error
+            calls.remove(call)
+            guarded("pipeline", lambda: call.end(None, left))
+            raise
+        calls.remove(call)
+        guarded("pipeline", lambda: call.end(result, None))
+        return result
+
+    return __call__
+
+
+def _stepped(method: "Callable[..., Any]") -> "Callable[..., Any]":
+    def before(args: "tuple[Any, ...]", kwargs: "dict[str, Any]") -> "Any":
+        calls = _calls()
+        return calls[-1] if calls else None
+
+    def after(
+        call: "pipelinecall.PipelineCall", result: "Any", error: "BaseException | None"
+    ) -> None:
+        if error is None:
+            call.stepped()
+
+    return around(method, "step", before, after)
+
+
+def _mark_method(owner: type, name: str) -> None:
+    """Mark a method as `postprocess`, within a pipeline's call."""
+
+    def before(args: "tuple[Any, ...]", kwargs: "dict[str, Any]") -> "Phase | None":
+        calls = _calls()
+        return calls[-1].open("postprocess") if calls else None
+
+    def after(phase: Phase, result: "Any", error: "BaseException | None") -> None:
+        phase.end(error)
+
+    setattr(owner, name, around(getattr(owner, name), "postprocess", before, after))

@@ -1,0 +1,124 @@
+"""NVTX both ways: ranges that the program marks become phases, and our phases become ranges.
+
+Programs push and pop on a stack of each thread, or start and end by number, through torch or the
+package nvtx. Ours are started and ended by number, so they never meet the program's stack.
+"""
+
+import functools
+from threading import local
+
+from .. import marks
+from .guard import guarded
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any
+
+_thread = local()
+_by_number: "dict[Any, str | None]" = {}
+
+
+def of_torch(module: "ModuleType") -> None:
+    """The functions of torch.cuda.nvtx."""
+    marks.mirror(module.range_start, module.range_end)
+    _stacked(module, "range_push", "range_pop")
+    _numbered(module, "range_start", "range_end")
+
+
+def of_nvtx(module: "ModuleType") -> None:
+    """The functions of the package nvtx, and its `annotate`."""
+    start = module.start_range
+    marks.mirror(lambda name: start(name, domain="vidmeter"), module.end_range)
+    _stacked(module, "push_range", "pop_range")
+    _numbered(module, "start_range", "end_range")
+    _annotated(module.annotate)
+
+
+def _stack() -> "list[tuple[str | None, str | None]]":
+    """Of this thread: the ranges that it pushed, each with the phase that was current before."""
+    found: list[tuple[str | None, str | None]] | None = getattr(_thread, "stack", None)
+    if found is None:
+        found = _thread.stack = []
+    return found
+
+
+def _push(name: "Any") -> None:
+    phase = marks.begin(str(name), facts={"nvtx": True}, mirrored=False)
+    _stack().append((phase, marks.enter(phase)))
+
+
+def _pop() -> None:
+    if _stack():
+        phase, outer = _stack().pop()
+        marks.enter(outer)
+        marks.end(phase)
+
+
+def _stacked(module: "ModuleType", push: str, pop: str) -> None:
+    """Functions that push a range and pop the last one; they themselves come first."""
+    pushed, popped = getattr(module, push), getattr(module, pop)
+
+    @functools.wraps(pushed)
+    def push_range(*args: "Any", **kwargs: "Any") -> "Any":
+        result = pushed(*args, **kwargs)
+        guarded("nvtx", lambda: _push(_name(args, kwargs)))
+        return result
+
+    @functools.wraps(popped)
+    def pop_range(*args: "Any", **kwargs: "Any") -> "Any":
+        guarded("nvtx", _pop)
+        return popped(*args, **kwargs)
+
+    setattr(module, push, push_range)
+    setattr(module, pop, pop_range)
+
+
+def _numbered(module: "ModuleType", start: str, end: str) -> None:
+    """Functions that start a range, which any thread may end by what the start returned."""
+    started, ended = getattr(module, start), getattr(module, end)
+
+    @functools.wraps(started)
+    def start_range(*args: "Any", **kwargs: "Any") -> "Any":
+        number = started(*args, **kwargs)
+
+        def begin() -> None:
+            phase = marks.begin(_name(args, kwargs), facts={"nvtx": True}, mirrored=False)
+            _by_number[str(number)] = phase
+
+        guarded("nvtx", begin)
+        return number
+
+    @functools.wraps(ended)
+    def end_range(number: "Any") -> "Any":
+        guarded("nvtx", lambda: marks.end(_by_number.pop(str(number), None)))
+        return ended(number)
+
+    setattr(module, start, start_range)
+    setattr(module, end, end_range)
+
+
+def _annotated(annotate: type) -> None:
+    """The class nvtx.annotate, which is a context manager and a decorator by way of that."""
+    enter, leave = annotate.__enter__, annotate.__exit__  # type: ignore[attr-defined]
+
+    @functools.wraps(enter)
+    def __enter__(self: "Any") -> "Any":
+        result = enter(self)
+        attributes = getattr(self, "attributes", None)
+        guarded("nvtx", lambda: _push(getattr(attributes, "message", None) or "nvtx"))
+        return result
+
+    @functools.wraps(leave)
+    def __exit__(self: "Any", *error: "Any") -> "Any":
+        guarded("nvtx", _pop)
+        return leave(self, *error)
+
+    annotate.__enter__ = __enter__  # type: ignore[attr-defined]
+    annotate.__exit__ = __exit__  # type: ignore[attr-defined]
+
+
+def _name(args: "tuple[Any, ...]", kwargs: "dict[str, Any]") -> str:
+    """The text of a range: torch calls it msg, nvtx message."""
+    given = args[0] if args else kwargs.get("msg", kwargs.get("message"))
+    return str(given) if given else "nvtx"
