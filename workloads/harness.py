@@ -63,7 +63,8 @@ def run(
 ) -> list[Produced]:
     """Prepare, warm up and repeat `workload`; videos and `workload.json` go to the folder `out`.
 
-    Marks the phases `load`, `warmup` and `generate`, and says in each `generate` what was produced.
+    Marks the phases `load`, `warmup` and `repeat`, and says in each `repeat` what was produced.
+    What happens inside of them is marked by the hook, as in any other script.
     """
     seed = int(workload.settings.get("seed", 0))
     done: list[Produced] = []
@@ -77,7 +78,7 @@ def run(
         for n in range(1, repeats + 1):
             if n > 1:
                 time.sleep(random.uniform(0, LONGEST_PAUSE_S))
-            with vidmeter.phase("generate"):
+            with vidmeter.phase("repeat"):
                 produced = workload.generate(seed, out / f"{workload.name}-{n}.mp4")
                 vidmeter.work(
                     video_seconds=produced.seconds,

@@ -1,7 +1,5 @@
 """Where a workload runs: the device that was asked for, whether it is there, whether it fits."""
 
-from collections.abc import Callable
-
 from vidmeter.meter.errors import WorkloadUnavailable
 
 
@@ -60,12 +58,3 @@ def device_name(device: str) -> str:
     import torch
 
     return torch.cuda.get_device_name(device)
-
-
-def edge_of(device: str) -> Callable[[], None]:
-    """What to call where a phase begins or ends: on a GPU it waits for all work so far."""
-    if device == "cpu":
-        return lambda: None
-    import torch
-
-    return lambda: torch.cuda.synchronize(device)

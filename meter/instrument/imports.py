@@ -75,6 +75,8 @@ class _Finder:
                 if first:
                     self._importing.discard(thread)
                     _mark_import(name, began_ns)
+            if name in FRAMEWORKS:
+                _say_version(name, module)
             for adapter in adapters or ():
                 _adapt(adapter, module)
 
@@ -101,6 +103,12 @@ def _mark_import(name: str, began_ns: int) -> None:
 
         phase = marks.begin("import", at=(began_ns, None), facts={"module": name})
         marks.end(phase, at=(ended_ns, None))
+
+
+def _say_version(name: str, module: "ModuleType") -> None:
+    from .. import marks
+
+    marks.process(**{name: str(getattr(module, "__version__", "unknown"))})
 
 
 def _adapt(adapter: str, module: "ModuleType") -> None:

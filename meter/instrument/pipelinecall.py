@@ -41,6 +41,7 @@ class PipelineCall:
         self.forwards = 0
         self.steps = 0
         self.decodes = 0
+        self.postprocessing = False
         self._asked = pipelinefacts.asked_for(pipeline, method, args, kwargs)
         self._undo: list[Callable[[], None]] = []
         self._denoise: Phase | None = None

@@ -115,9 +115,13 @@ def _mark_method(owner: type, name: str) -> None:
 
     def before(args: "tuple[Any, ...]", kwargs: "dict[str, Any]") -> "Phase | None":
         calls = _calls()
-        return calls[-1].open("postprocess") if calls else None
+        if not calls or calls[-1].postprocessing:
+            return None  # videos are postprocessed frame by frame
+        calls[-1].postprocessing = True
+        return calls[-1].open("postprocess")
 
     def after(phase: Phase, result: "Any", error: "BaseException | None") -> None:
+        _calls()[-1].postprocessing = False
         phase.end(error)
 
     setattr(owner, name, around(getattr(owner, name), "postprocess", before, after))

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 import vidmeter
-from vidmeter.meter import marks
+from vidmeter.meter.instrument import hook
+from vidmeter.meter.markreader import MarkReader
+from vidmeter.meter.marks import MARKS_ENV
 from vidmeter.meter.run import Phase, Work
 
 ROOT = Path(vidmeter.__file__).parent.parent
@@ -56,9 +58,9 @@ def environment(folder: Path) -> dict[str, str]:
     (folder / "marks").mkdir()
     inherited = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
     return inherited | {
-        "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}",
+        **hook.environment("phases", f"{ROOT}{os.pathsep}{folder}"),
         "OMP_NUM_THREADS": "1",
-        marks.MARKS_ENV: str(folder / "marks"),
+        MARKS_ENV: str(folder / "marks"),
     }
 
 
@@ -74,8 +76,8 @@ def run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 def marked(folder: Path) -> tuple[list[Phase], list[Work]]:
-    phases, work = marks.MarkReader(folder / "marks").read()
-    return sorted(phases, key=lambda phase: phase.start_ns), work
+    found = MarkReader(folder / "marks").read()
+    return sorted(found.phases, key=lambda phase: phase.start_ns), list(found.work)
 
 
 def test_it_loads_warms_up_and_repeats_and_says_what_was_made(tmp_path: Path) -> None:
@@ -84,9 +86,9 @@ def test_it_loads_warms_up_and_repeats_and_says_what_was_made(tmp_path: Path) ->
     )
     assert (ended.returncode, ended.stderr, ended.stdout) == (0, "", "closed\n")
     phases, work = marked(tmp_path)
-    assert [p.name for p in phases] == ["load", "warmup", "warmup", *["generate"] * 3]
+    assert [p.name for p in phases] == ["load", "warmup", "warmup", *["repeat"] * 3]
     assert all(p.end_ns and p.error is None for p in phases)
-    assert [w.phase for w in work] == [p.id for p in phases if p.name == "generate"]
+    assert [w.phase for w in work] == [p.id for p in phases if p.name == "repeat"]
     assert {(w.video_seconds, w.frames, w.width, w.height, w.fps) for w in work} == {
         (1.5, 6, 20, 10, 4.0)
     }
@@ -157,7 +159,7 @@ def test_an_interrupt_closes_the_phases_and_ends_the_process_by_its_signal(tmp_p
     )
     try:
         deadline = time.monotonic() + 20
-        while not any(p.name == "generate" for p in marked(tmp_path)[0]):
+        while not any(p.name == "repeat" for p in marked(tmp_path)[0]):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         child.send_signal(signal.SIGINT)
@@ -167,7 +169,7 @@ def test_an_interrupt_closes_the_phases_and_ends_the_process_by_its_signal(tmp_p
     assert child.returncode == -signal.SIGINT
     assert (output, errors) == ("closed\n", "")
     phases, work = marked(tmp_path)
-    assert {p.name: p.error for p in phases} == {"load": None, "generate": "KeyboardInterrupt"}
+    assert {p.name: p.error for p in phases} == {"load": None, "repeat": "KeyboardInterrupt"}
     assert work == []
 
 
@@ -180,21 +182,25 @@ def test_the_real_pipeline_runs_quietly_and_loads_before_it_generates(tmp_path: 
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
     phases, work = marked(tmp_path)
     names = {phase.id: phase.name for phase in phases}
+    phases = [p for p in phases if names.get(p.parent or "") != "import"]
     assert [(names.get(p.parent or ""), p.name) for p in phases] == [
         (None, "load"),
         ("load", "import"),
         ("load", "text_encoder"),
         ("load", "transformer"),
         ("load", "vae"),
-        (None, "generate"),
+        (None, "repeat"),
+        ("repeat", "generate"),
         ("generate", "text_encode"),
         ("generate", "denoise"),
         ("denoise", "step"),
         ("denoise", "step"),
-        ("generate", "decode"),
-        ("generate", "write"),
+        ("generate", "vae_decode"),
+        ("generate", "postprocess"),
+        ("repeat", "export"),
     ]
-    assert [(w.video_seconds, w.frames) for w in work] == [(5 / 16, 5)]
+    said = {w.origin: (w.video_seconds, w.frames) for w in work}
+    assert said == {"program": (5 / 16, 5), "pipeline": (None, 5)}
     record = json.loads((out / "workload.json").read_text())
     assert record["facts"]["weights"] == "random"
     assert record["facts"]["steps_run"] == 2
@@ -203,7 +209,7 @@ def test_the_real_pipeline_runs_quietly_and_loads_before_it_generates(tmp_path: 
 
 def test_repeats_are_apart_by_pauses_of_changing_length(tmp_path: Path) -> None:
     run(tmp_path, "light:Light", "--repeats", "8", "--warmup", "0", "--out", str(tmp_path / "out"))
-    made = [p for p in marked(tmp_path)[0] if p.name == "generate"]
+    made = [p for p in marked(tmp_path)[0] if p.name == "repeat"]
     pauses_s = [(b.start_ns - (a.end_ns or 0)) / 1e9 for a, b in pairwise(made)]
     assert all(0 < pause_s < 0.3 for pause_s in pauses_s)
     # Seven of them, even up to 0.1 s: that all lie within 10 ms is one in ten million.

@@ -31,7 +31,7 @@ def test_the_stretches_of_load_are_marked_as_they_were(tmp_path: Path) -> None:
     finally:
         marks.use_folder(None)
 
-    phases, _ = MarkReader(tmp_path).read()
+    phases = MarkReader(tmp_path).read().phases
     assert [p.name for p in phases] == ["on"] * 5
     for phase, (start, end) in zip(phases, worked, strict=True):
         assert phase.end_ns is not None

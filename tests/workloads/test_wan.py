@@ -4,9 +4,7 @@ from typing import Any
 
 import pytest
 
-from vidmeter.meter import marks
 from vidmeter.meter.errors import VidmeterError, WorkloadUnavailable
-from vidmeter.meter.run import Phase
 from vidmeter.workloads.base import load_workload
 from vidmeter.workloads.video.wan import WanTextToVideo
 from vidmeter.workloads.video.wan_architecture import (
@@ -113,41 +111,6 @@ def test_the_same_seed_gives_the_same_video_and_another_seed_another(
     assert len(set(first)) == 9, "frames of random noise differ from each other"
 
 
-def marked(folder: Path) -> dict[str, list[Phase]]:
-    phases, _ = marks.MarkReader(folder).read()
-    ordered = sorted(phases, key=lambda phase: phase.start_ns)
-    return {name: [p for p in ordered if p.name == name] for name in {p.name for p in ordered}}
-
-
-def test_phases_follow_each_other_and_hold_every_step(
-    wan: WanTextToVideo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(marks.MARKS_ENV, str(tmp_path))
-    wan.generate(0, tmp_path / "a.mp4")
-    phases = marked(tmp_path)
-    assert {name: len(found) for name, found in phases.items()} == {
-        "text_encode": 1,
-        "denoise": 1,
-        "step": 4,
-        "decode": 1,
-        "write": 1,
-    }
-    (denoise,) = phases["denoise"]
-    assert {step.parent for step in phases["step"]} == {denoise.id}
-    row = [phases[name][0] for name in ("text_encode", "denoise", "decode", "write")]
-    for found in (row, phases["step"]):
-        ends = [phase.end_ns or 0 for phase in found]
-        starts = [phase.start_ns for phase in found]
-        assert all(end <= start for end, start in zip(ends, starts[1:], strict=False))
-    assert all(step.error is None and step.end_ns for step in phases["step"])
-
-
-def test_the_pipeline_is_left_as_it_was_found(wan: WanTextToVideo, tmp_path: Path) -> None:
-    wan.generate(0, tmp_path / "a.mp4")
-    assert "encode_prompt" not in vars(wan._pipeline)
-    assert "decode" not in vars(wan._pipeline.vae)
-
-
 def test_numbers_that_are_not_finite_are_an_error_and_not_a_video(
     wan: WanTextToVideo, tmp_path: Path
 ) -> None:
@@ -160,26 +123,6 @@ def test_numbers_that_are_not_finite_are_an_error_and_not_a_video(
     finally:
         bias.copy_(before)
     assert not (tmp_path / "a.mp4").exists()
-
-
-def test_an_error_inside_a_step_closes_every_phase_and_restores_the_pipeline(
-    wan: WanTextToVideo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import torch
-
-    monkeypatch.setenv(marks.MARKS_ENV, str(tmp_path))
-    weight = wan._pipeline.transformer.proj_out.weight
-    before = weight.data
-    weight.data = torch.zeros(3, 3)
-    try:
-        with pytest.raises(RuntimeError):
-            wan.generate(0, tmp_path / "a.mp4")
-    finally:
-        weight.data = before
-    phases = marked(tmp_path)
-    assert [p.error for name in ("denoise", "step") for p in phases[name]] == ["RuntimeError"] * 2
-    assert "decode" not in phases
-    assert "encode_prompt" not in vars(wan._pipeline)
 
 
 def test_facts_say_that_the_weights_are_random_and_what_was_built(wan: WanTextToVideo) -> None:

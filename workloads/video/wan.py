@@ -8,7 +8,7 @@ file; the pipeline pads every prompt to the same length, so the work doesn't dep
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,8 @@ from typing import Any
 import vidmeter
 from vidmeter.meter.errors import VidmeterError
 from vidmeter.workloads.base import Parameter, Produced, Setting, require, settle
-from vidmeter.workloads.placing import check_memory, choose_device, device_name, edge_of
+from vidmeter.workloads.placing import check_memory, choose_device, device_name
 from vidmeter.workloads.video.mp4 import write_mp4
-from vidmeter.workloads.video.phases import PipelinePhases
 from vidmeter.workloads.video.wan_architecture import (
     T2V_1_3B,
     Architecture,
@@ -106,7 +105,6 @@ class WanTextToVideo:
         self._architecture = architecture
         self._pipeline: Any = None
         self._facts: dict[str, Any] = {}
-        self._edge: Callable[[], None] = lambda: None
 
     @property
     def memory_b(self) -> int:
@@ -125,13 +123,11 @@ class WanTextToVideo:
             tokenizer = untyped("transformers").ByT5Tokenizer()
         place = choose_device(self.name, device, meant_for=self.devices)
         check_memory(self.name, place, needed_b=self.memory_b)
-        self._edge = edge_of(place)
         parts: dict[str, Any] = {}
         for part, (make, dtype) in makers.items():
             with vidmeter.phase(part):
                 number = getattr(torch, dtype)
                 parts[part] = build(make, dtype=number, device=place, seed=WEIGHTS_SEED)
-                self._edge()
         self._pipeline = pipeline(tokenizer=tokenizer, scheduler=schedule, **parts)
         self._pipeline.set_progress_bar_config(disable=not sys.stderr.isatty(), desc=self.name)
         self._facts = _facts(self._pipeline, parts, place)
@@ -142,22 +138,20 @@ class WanTextToVideo:
 
         if self._pipeline is None:
             raise RuntimeError(f"{self.name} is not prepared")
-        with PipelinePhases(self._pipeline, self._edge) as phases:
-            video = self._pipeline(
-                prompt=self.settings["prompt"],
-                height=self.settings["height"],
-                width=self.settings["width"],
-                num_frames=self.settings["frames"],
-                num_inference_steps=self.settings["steps"],
-                guidance_scale=self.settings["guidance"],
-                max_sequence_length=self._architecture.prompt_tokens,
-                # Noise drawn on the CPU is the same for every device.
-                generator=torch.Generator("cpu").manual_seed(seed),
-                callback_on_step_end=phases.on_step_end,
-                output_type="pt",
-            ).frames[0]
-        self._facts["steps_run"] = phases.steps
-        with vidmeter.phase("write"):
+        video = self._pipeline(
+            prompt=self.settings["prompt"],
+            height=self.settings["height"],
+            width=self.settings["width"],
+            num_frames=self.settings["frames"],
+            num_inference_steps=self.settings["steps"],
+            guidance_scale=self.settings["guidance"],
+            max_sequence_length=self._architecture.prompt_tokens,
+            # Noise drawn on the CPU is the same for every device.
+            generator=torch.Generator("cpu").manual_seed(seed),
+            output_type="pt",
+        ).frames[0]
+        self._facts["steps_run"] = self._pipeline.num_timesteps
+        with vidmeter.phase("export"):
             if not bool(torch.isfinite(video).all()):
                 raise VidmeterError(
                     f"{self.name} made a video with numbers that are not finite: nothing is written"
@@ -196,7 +190,6 @@ def _facts(pipeline: Any, parts: Mapping[str, Any], place: str) -> dict[str, Any
         "device": place,
         "device_name": device_name(place),
         "cpu_threads": torch.get_num_threads(),
-        "synchronised_at_phase_edges": place != "cpu",
         "versions": {package: version(package) for package in PACKAGES},
     }
 
