@@ -23,6 +23,8 @@ _OF_THE_WHOLE = {
     "sampler_died",
     "abandoned",
     "lost_samples",
+    "hook_failed",
+    "marks_missing",
 }
 """Events that concern a run whenever they were noted."""
 
@@ -33,7 +35,9 @@ _REMEDIES = {
     "device_lost": "see `nvidia-smi` and the kernel log (Xid messages)",
     "sampler_died": "see the kernel log; the energy before it is whole",
     "clock_step": None,
-    "bad_marks": "see docs/run-file.md for the format of marks",
+    "bad_marks": "see docs/marks.md for the format of marks",
+    "hook_failed": "the program itself was not touched; please report it, or use --no-instrument",
+    "marks_missing": None,
     "unwritten": "free some disk space or use --output",
     "output": "name the files with --outputs, or the length with --video-seconds",
     "read_failed": None,

@@ -1,5 +1,6 @@
 """A metered command from its start to its run file: what `vidmeter run` and `vidmeter bench` do."""
 
+import glob
 import os
 import shutil
 import time
@@ -14,14 +15,16 @@ from vidmeter.meter.errors import BadRun, VidmeterError
 from vidmeter.meter.instrument import hook
 from vidmeter.meter.marks import FILE_ENV, MARKS_ENV
 from vidmeter.meter.order import Order
+from vidmeter.meter.reader import read_work
 from vidmeter.meter.recorder import Recorder
 from vidmeter.meter.run import Event, Work
 from vidmeter.meter.runfile import SUFFIX, marks_folder
 from vidmeter.meter.store import RunWriter
 from vidmeter.meter.tree import MARKER
 
-if TYPE_CHECKING:  # imported while the sampler starts
+if TYPE_CHECKING:  # imported while the sampler starts, or when the command has ended
     from vidmeter.meter.launch import Outcome
+    from vidmeter.meter.outputs import Found
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +155,8 @@ def _add_work(job: Job, path: Path, started_real_ns: int, ended_real_ns: int) ->
             started_real_ns=started_real_ns,
             ended_real_ns=ended_real_ns,
         )
+    if job.outputs is None:
+        found = _and(found, _exported_elsewhere(path, started_real_ns, ended_real_ns))
     if not (found.videos or found.doubts or job.work):
         return
     writer = RunWriter.reopen(path)
@@ -162,3 +167,24 @@ def _add_work(job: Job, path: Path, started_real_ns: int, ended_real_ns: int) ->
         writer.add_event(Event("output", now, now, f"{doubt.path}: {doubt.detail}"))
     if not writer.finish():
         raise BadRun(f"what was produced could not be written to {path}")
+
+
+def _exported_elsewhere(path: Path, started_real_ns: int, ended_real_ns: int) -> "Found":
+    """Videos that the hook saw being written outside the folder that is searched."""
+    from vidmeter.meter.outputs import Found, find_videos
+
+    here = Path.cwd()
+    written = {Path(w.path) for w in read_work(path) if w.origin == "export" and w.path}
+    patterns = [glob.escape(str(p)) for p in written if p.exists() and not p.is_relative_to(here)]
+    if not patterns:
+        return Found((), ())
+    return find_videos(
+        here,
+        patterns=tuple(sorted(patterns)),
+        started_real_ns=started_real_ns,
+        ended_real_ns=ended_real_ns,
+    )
+
+
+def _and(one: "Found", other: "Found") -> "Found":
+    return one._replace(videos=one.videos + other.videos, doubts=one.doubts + other.doubts)

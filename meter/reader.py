@@ -49,6 +49,19 @@ def read_facts(path: Path) -> dict[str, Any]:
         raise BadRun(f"{path} is damaged: {error}") from error
 
 
+def read_work(path: Path) -> list[Work]:
+    """What was produced, alone."""
+    check_header(path)
+    try:
+        connection = _connect_to_read(path)
+        try:
+            return [Work(*row) for row in connection.execute("SELECT * FROM work")]
+        finally:
+            connection.close()
+    except (sqlite3.Error, TypeError) as error:
+        raise BadRun(f"{path} is damaged: {error}") from error
+
+
 class Tail:
     """Follows a growing run: every call of `new` brings the samples committed since the last."""
 

@@ -18,7 +18,7 @@ from vidmeter.meter.run import Run, Work
 from vidmeter.meter.summary import DeviceEnergy, PhaseSummary, Spans, Summary, Total
 from vidmeter.meter.uncertainty import quadrature, ratio_half_width
 from vidmeter.meter.windows import PathGroup, by_path, merged, paths, spans_of
-from vidmeter.meter.work import per_unit, work_cautions, work_done
+from vidmeter.meter.work import per_unit, with_rates, work_cautions, work_done
 
 Meters = Mapping[str, Meter]
 
@@ -28,6 +28,7 @@ _BOUNDARY = {Kind.GPU: "GPU boards", Kind.CPU: "CPU packages", Kind.DRAM: "DRAM"
 def summarize(run: Run) -> Summary:
     """Everything that vidmeter says of a run."""
     start_ns, end_ns = run.start_ns, _end_of(run)
+    work = with_rates(run.work)
     meters = {device.uuid: meter_of(run, device) for device in run.devices}
     devices = tuple(device_energy(meter, ((start_ns, end_ns),)) for meter in meters.values())
     total = total_of(devices)
@@ -37,12 +38,10 @@ def summarize(run: Run) -> Summary:
     for group in by_path(run.phases):
         spans = spans_of(group, start_ns, end_ns)
         if spans:
-            inside = [
-                w for w in run.work if w.phase in where and _below(where[w.phase], group.path)
-            ]
+            inside = [w for w in work if w.phase in where and _below(where[w.phase], group.path)]
             phases.append(_phase(group, spans, meters, named, total, inside))
     top = merged(span for p in phases if len(p.path) == 1 for span in p.windows)
-    done = work_done(run.work)
+    done = work_done(work)
     around = {d.uuid: conditions(run, d, ((start_ns, end_ns),)) for d in run.devices}
     idle = idle_of(run, meters)
     net = net_of(total, idle, (end_ns - start_ns) / 1e9)
@@ -62,7 +61,7 @@ def summarize(run: Run) -> Summary:
             *run_cautions(run, end_ns),
             *device_cautions(devices),
             *(c for d in run.devices for c in condition_cautions(d, around[d.uuid])),
-            *work_cautions(run.work),
+            *work_cautions(run.work, run.phases),
             *idle_cautions(net),
         ),
         exit_code=run.exit_code,

@@ -1,15 +1,38 @@
 """What was produced, added up, and the energy for each unit of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import PurePath
 
-from vidmeter.meter.run import Work
+from vidmeter.meter.nativerates import NATIVE_RATES
+from vidmeter.meter.run import Phase, Work
 from vidmeter.meter.summary import Caution, PerUnit, Total, WorkDone
 
-ORIGINS = ("user", "program", "file")
-"""Who is believed first: what the user states stands over what the program says of itself, and
-that over what was found on disk. The same clip is often known from two of them."""
+ORIGINS = ("user", "program", "file", "export", "pipeline")
+"""Who is believed first: what the user states stands over what the program says of itself, that
+over what was found on disk, and that over what the hook saw of the calls that wrote and made it.
+The same clip is often known from several of them."""
 TOLERANCE = 0.02
 """Program and files disagree about the seconds of video when they are further apart than this."""
+
+
+def with_rates(work: Sequence[Work]) -> list[Work]:
+    """Works with the seconds that a pipeline's frames play for, which only their file tells.
+
+    A pipeline's clip takes the rate of the files with as many frames, if they agree.
+    """
+    rates: dict[float, set[float]] = {}
+    for w in work:
+        if w.unit == "video" and w.origin in ("file", "export") and w.frames and w.fps:
+            rates.setdefault(w.frames / w.count, set()).add(w.fps)
+    return [_with_rate(w, rates.get((w.frames or 0) / (w.count or 1), set())) for w in work]
+
+
+def _with_rate(work: Work, rates: Collection[float]) -> Work:
+    if work.origin != "pipeline" or work.video_seconds or not work.frames or len(rates) != 1:
+        return work
+    (rate,) = rates
+    return replace(work, fps=rate, video_seconds=work.frames / rate)
 
 
 def work_done(work: Sequence[Work]) -> WorkDone:
@@ -51,20 +74,57 @@ def per_unit(total: Total, done: WorkDone) -> dict[str, PerUnit]:
     }
 
 
-def work_cautions(work: Sequence[Work]) -> list[Caution]:
-    """Whether the program and the files it wrote tell the same."""
+def work_cautions(work: Sequence[Work], phases: Sequence[Phase] = ()) -> list[Caution]:
+    """Whether those who know of the videos tell the same of them."""
+    return [*_seconds_disagree(work), *_frames_disagree(work), *_rates_disagree(work, phases)]
+
+
+def _seconds_disagree(work: Sequence[Work]) -> Iterator[Caution]:
+    """What the program says it made against the files that it wrote."""
     said = _sum(w.video_seconds for w in work if w.unit == "video" and w.origin == "program")
     found = _sum(w.video_seconds for w in work if w.unit == "video" and w.origin == "file")
-    if not said or not found or abs(found / said - 1) <= TOLERANCE:
-        return []
-    return [
-        Caution(
+    if said and found and abs(found / said - 1) > TOLERANCE:
+        yield Caution(
             "work_disagrees",
             f"the program speaks of {said:g} s of video, the files it wrote hold {found:g} s;"
             " the program is believed",
             "state it with --video-seconds, or name the files with --outputs",
         )
-    ]
+
+
+def _frames_disagree(work: Sequence[Work]) -> Iterator[Caution]:
+    """Files with more or fewer frames than any call of a pipeline has returned."""
+    made = {w.frames // round(w.count) for w in work if w.origin == "pipeline" and w.frames}
+    for w in work:
+        if made and w.origin == "file" and w.frames and w.frames not in made:
+            counts = " or ".join(f"{n}" for n in sorted(made))
+            yield Caution(
+                "frames_disagree",
+                f"{PurePath(w.path or 'a file').name} holds {w.frames} frames, the pipeline"
+                f" returned {counts}: frames were added, left out, or made by something else",
+                "state what was generated with --video-seconds",
+            )
+
+
+def _rates_disagree(work: Sequence[Work], phases: Sequence[Phase]) -> Iterator[Caution]:
+    """Files that play at another rate than the models make frames for."""
+    native = {
+        name: rates
+        for name in (phase.facts.get("class") for phase in phases)
+        if name in NATIVE_RATES and (rates := NATIVE_RATES[name])
+    }
+    if len(native) != 1:
+        return
+    ((name, rates),) = native.items()
+    for w in work:
+        if w.origin == "file" and w.fps and all(abs(w.fps / r - 1) > TOLERANCE for r in rates):
+            yield Caution(
+                "frame_rate",
+                f"{PurePath(w.path or 'a file').name} plays at {w.fps:g} frames per second,"
+                f" {name} makes {' or '.join(f'{r:g}' for r in rates)}: its joules per second of"
+                " video are not those of others",
+                "compare joules per frame, or write the file at the model's own rate",
+            )
 
 
 def _interval(total: Total) -> tuple[float | None, float | None, float | None]:

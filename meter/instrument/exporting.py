@@ -72,10 +72,11 @@ def _end(export: _Export, result: "Any", error: "BaseException | None") -> None:
     if isinstance(rate, int | float) and rate > 0:
         facts["fps"] = float(rate)
     facts |= _size(_first(export.asked, _FRAMES))
+    export.phase.end(error, **facts)
+    # Said behind the phase: the energy of writing a file is not what its seconds cost.
     if error is None and facts.get("frames", 0) > 1:
         seconds = facts["frames"] / facts["fps"] if "fps" in facts else None
         marks.work("video", 1, origin="export", video_seconds=seconds, **facts)
-    export.phase.end(error, **facts)
 
 
 def _first(asked: "dict[str, Any]", names: "tuple[str, ...]") -> "Any":
