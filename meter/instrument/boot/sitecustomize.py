@@ -34,10 +34,7 @@ if sys.version_info >= (3, 10) and os.environ.get("VIDMETER_MARKS"):
         except OSError:
             pass
 
-# The one that was shadowed, if there is one, takes this module's place; otherwise it is as if there
-# had been none: site.py passes over this very error.
+# The one that was shadowed takes this module's place. If there is none, the error says so to site.py,
+# which passes over it as always.
 del sys.modules["sitecustomize"]
-try:
-    import sitecustomize  # noqa: F401
-except ImportError as _error:
-    raise ImportError(str(_error), name=_error.name)  # noqa: B904 - old syntax
+import sitecustomize  # noqa: E402, F401
