@@ -34,7 +34,7 @@ if sys.version_info >= (3, 10) and os.environ.get("VIDMETER_MARKS"):
         except OSError:
             pass
 
-# The one that was shadowed takes this module's place. If there is none, the error says so to site.py,
+# The one that was shadowed takes this module's place. If there is none, the error tells site.py,
 # which passes over it as always.
 del sys.modules["sitecustomize"]
 import sitecustomize  # noqa: E402, F401

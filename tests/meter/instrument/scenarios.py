@@ -1,0 +1,210 @@
+"""Runs under the hook: many ways to use a pipeline, each within a phase of its own name."""
+
+import copy
+import json
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler, LTXPipeline
+from diffusers.utils import encode_video, export_to_gif
+
+import vidmeter
+from tests.meter.instrument.tiny import generate, ltx
+
+told: dict[str, Any] = {}
+
+
+def scenario(function: Callable[[], Any]) -> None:
+    with vidmeter.phase(function.__name__):
+        told[function.__name__] = function()
+
+
+@scenario
+def plain() -> list[int]:
+    pipe = ltx()
+    models = (pipe.vae, pipe.transformer, pipe.text_encoder)
+    before = [set(vars(model)) for model in models]
+    frames = generate(pipe).frames[0]
+    new = [set(vars(model)) - known for model, known in zip(models, before, strict=True)]
+    assert new == [set(), {"_diffusers_hook"}, set()], new  # that one is diffusers' own
+    assert "encode_prompt" not in vars(pipe)
+    assert not any([*m._forward_pre_hooks, *m._forward_hooks] for m in models)
+    return [len(frames), *frames[0].size]
+
+
+@scenario
+def unguided() -> None:
+    generate(ltx(), guidance_scale=1.0)
+
+
+@scenario
+def batch_of_two() -> None:
+    generate(ltx(), prompt=["a cat", "a dog"], output_type="np", frame_rate=24)
+
+
+@scenario
+def latents() -> None:
+    generate(ltx(), output_type="latent")
+
+
+@scenario
+def tuple_of_tensors() -> None:
+    generate(ltx(), output_type="pt", return_dict=False)
+
+
+@scenario
+def phases_of_its_own() -> None:
+    def callback(pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        with vidmeter.phase("preview"):
+            pass
+        return tensors
+
+    generate(ltx(), callback_on_step_end=callback)
+
+
+@scenario
+def failing() -> str:
+    pipe = ltx()
+    pipe.transformer.proj_out.weight.data = torch.zeros(3, 3)
+    try:
+        generate(pipe)
+    except RuntimeError:
+        assert "encode_prompt" not in vars(pipe) and not pipe.transformer._forward_pre_hooks
+        return "RuntimeError"
+    return "nothing"
+
+
+class CopyingPipeline(LTXPipeline):  # type: ignore[misc]
+    """Steps a copy of its scheduler, as pipelines with a second modality do."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        original = self.scheduler
+        self.scheduler = copy.deepcopy(original)
+        try:
+            return super().__call__(*args, **kwargs)
+        finally:
+            self.scheduler = original
+
+
+@scenario
+def own_class_with_a_copied_scheduler() -> None:
+    generate(CopyingPipeline(**ltx().components))
+
+
+class TwiceScheduler(FlowMatchEulerDiscreteScheduler):  # type: ignore[misc]
+    """Called twice for each step, as for video and audio."""
+
+    def step(self, *args: Any, **kwargs: Any) -> Any:
+        again = copy.deepcopy(self)
+        FlowMatchEulerDiscreteScheduler.step(again, *args, **kwargs)
+        return super().step(*args, **kwargs)
+
+
+@scenario
+def scheduler_called_twice_a_step() -> None:
+    generate(ltx(scheduler=TwiceScheduler()))
+
+
+@scenario
+def two_at_once() -> None:
+    import contextvars
+
+    pipes = [ltx(), ltx()]
+    threads = []
+    for pipe in pipes:
+        context = contextvars.copy_context()
+        threads.append(threading.Thread(target=context.run, args=(generate, pipe)))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@scenario
+def tiled() -> None:
+    pipe = ltx()
+    pipe.vae.enable_tiling(
+        tile_sample_min_height=64,
+        tile_sample_min_width=64,
+        tile_sample_stride_height=32,
+        tile_sample_stride_width=32,
+    )
+    generate(pipe, height=128, width=128)
+
+
+@scenario
+def offloaded_in_groups() -> None:
+    pipe = ltx()
+    pipe.transformer.enable_group_offload(
+        onload_device=torch.device("cpu"),
+        offload_device=torch.device("cpu"),
+        offload_type="leaf_level",
+    )
+    generate(pipe)
+
+
+def _graphs(compile_part: Callable[[Any], None]) -> dict[str, int]:
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    pipe = ltx()
+    compile_part(pipe)
+    generate(pipe)
+    counted = torch._dynamo.utils.counters
+    return {
+        "graphs": counted["stats"]["unique_graphs"],
+        "breaks": sum(counted["graph_break"].values()),
+    }
+
+
+def _outer(pipe: Any) -> None:
+    pipe.transformer = torch.compile(pipe.transformer, backend="eager")
+
+
+@scenario
+def compiled_outside() -> dict[str, int]:
+    return _graphs(_outer)
+
+
+@scenario
+def compiled_in_place() -> dict[str, int]:
+    return _graphs(lambda pipe: pipe.transformer.compile(backend="eager"))
+
+
+@scenario
+def compiled_blocks() -> dict[str, int]:
+    return _graphs(lambda pipe: pipe.transformer.compile_repeated_blocks(backend="eager"))
+
+
+@scenario
+def saved_and_loaded() -> None:
+    pipe = ltx()
+    pipe.save_pretrained("saved")
+    LTXPipeline.from_pretrained("saved").to("cpu")
+    type(pipe.vae).from_pretrained("saved/vae")
+
+
+@scenario
+def exported() -> None:
+    frames = generate(ltx()).frames[0]
+    export_to_gif(frames, "out.gif", fps=8)
+    encode_video(frames, fps=24, output_path="out.mp4")
+
+
+def replaced_call(self: Any, *args: Any, **kwargs: Any) -> str:
+    return "mine"
+
+
+@scenario
+def patched_by_the_script() -> str:
+    original = LTXPipeline.__call__
+    LTXPipeline.__call__ = replaced_call
+    try:
+        return str(ltx()())
+    finally:
+        LTXPipeline.__call__ = original
+
+
+json.dump(told, sys.stdout)

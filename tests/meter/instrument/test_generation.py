@@ -1,0 +1,69 @@
+"""Language models: prefill, decode, and the tokens of both."""
+
+import pytest
+
+from .conftest import Running
+
+pytestmark = pytest.mark.slow
+
+MODELS = """
+import torch
+from transformers import (
+    LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration, TextStreamer
+)
+torch.set_num_threads(1)
+torch.manual_seed(0)
+llama = LlamaForCausalLM(LlamaConfig(
+    hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+    num_key_value_heads=2, vocab_size=200, eos_token_id=None, pad_token_id=0)).eval()
+ids = torch.randint(1, 200, (2, 7))
+llama.generate(ids, max_new_tokens=11, do_sample=False)
+llama.generate(input_ids=ids[:1], max_new_tokens=4, num_beams=3, return_dict_in_generate=True)
+llama.generate(inputs_embeds=llama.get_input_embeddings()(ids), max_new_tokens=5, do_sample=False)
+t5 = T5ForConditionalGeneration(T5Config(
+    vocab_size=200, d_model=32, d_kv=8, d_ff=64, num_layers=1, num_heads=4,
+    decoder_start_token_id=0, eos_token_id=None)).eval()
+t5.generate(ids, max_new_tokens=6, do_sample=False)
+try:
+    llama.generate(ids, max_new_tokens=-3)
+except ValueError:
+    print("refused")
+assert not llama._forward_hooks and not llama._forward_pre_hooks
+"""
+
+
+def test_generate_is_prefill_and_decode_with_the_tokens_of_both(hooked: Running) -> None:
+    ended = hooked(MODELS)
+
+    assert (ended.code, ended.out) == (0, "refused\n"), ended.err
+    calls = [p for p in ended.marked.phases if p.name == "generate"]
+    tokens = [(p.facts.get("input_tokens"), p.facts.get("output_tokens")) for p in calls]
+    assert tokens[:2] == [(14, 22), (7, 4)]
+    assert tokens[3] == (14, 12)
+    assert [p.facts["class"] for p in calls] == [
+        "LlamaForCausalLM", "LlamaForCausalLM", "LlamaForCausalLM", "T5ForConditionalGeneration",
+        "LlamaForCausalLM",
+    ]  # fmt: skip
+    assert [p.error for p in calls] == [None, None, None, None, "ValueError"]
+    assert ended.tree[:6] == ["generate", "generate > prefill", "generate > decode"] * 2
+    assert ended.tree[-2:] == ["generate", "generate > prefill"]
+    assert all(p.end_ns for p in ended.marked.phases)
+
+
+def test_work_counts_tokens_where_they_were_made(hooked: Running) -> None:
+    ended = hooked(MODELS)
+
+    names = {p.id: p.name for p in ended.marked.phases}
+    first = [(w.unit, w.count, names[w.phase or ""]) for w in ended.marked.work][:2]
+    assert first == [("input_tokens", 14, "prefill"), ("output_tokens", 22, "decode")]
+
+
+def test_prefill_ends_before_decode_begins_and_both_lie_in_the_call(hooked: Running) -> None:
+    ended = hooked(MODELS)
+
+    call, prefill, decode = sorted(
+        (p for p in ended.marked.phases if p.name != "import"), key=lambda p: p.start_ns
+    )[:3]
+    inner = [prefill.start_ns, prefill.end_ns, decode.start_ns, decode.end_ns]
+    edges = [call.start_ns, *inner, call.end_ns]
+    assert edges == sorted(edges, key=lambda t: t or 0)

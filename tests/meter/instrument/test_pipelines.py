@@ -1,0 +1,235 @@
+"""What diffusers does, in its parts, whatever a script does with it."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vidmeter.meter.run import Phase, Work
+from vidmeter.meter.windows import paths
+
+from .conftest import ROOT, Ended, Running
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    from .conftest import hooked
+
+    run: Running = hooked.__wrapped__(tmp_path_factory.mktemp("scenarios"))  # type: ignore[attr-defined]
+    found = run(
+        None,
+        sys.executable,
+        str(Path(__file__).with_name("scenarios.py")),
+        PYTHONPATH=str(ROOT),
+    )
+    assert found.code == 0, found.err
+    return found
+
+
+@pytest.fixture(scope="module")
+def told(ended: Ended) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(ended.out)
+    return found
+
+
+def within(ended: Ended, scenario: str) -> list[tuple[tuple[str, ...], Phase]]:
+    """The phases of a scenario with their paths below it, in order."""
+    where = paths(ended.marked.phases)
+    phases = sorted(ended.marked.phases, key=lambda p: (p.start_ns, int(p.id.split("-")[1])))
+    return [
+        (where[p.id][1:], p)
+        for p in phases
+        if where[p.id][0] == scenario and len(where[p.id]) > 1 and "import" not in where[p.id]
+    ]
+
+
+def tree(ended: Ended, scenario: str) -> list[str]:
+    return [" > ".join(path) for path, _ in within(ended, scenario)]
+
+
+def works(ended: Ended, scenario: str) -> list[Work]:
+    ids = {p.id for _, p in within(ended, scenario)}
+    top = {p.id for p in ended.marked.phases if p.name == scenario}
+    return [w for w in ended.marked.work if w.phase in ids | top]
+
+
+def generated(steps: int = 3, *, inner: Sequence[str] = ()) -> list[str]:
+    denoise = ["generate > denoise"]
+    for _ in range(steps):
+        denoise += ["generate > denoise > step", *inner]
+    before, after = ["generate", "generate > text_encode"], ["vae_decode", "postprocess"]
+    return [*before, *denoise, *(f"generate > {name}" for name in after)]
+
+
+def facts(ended: Ended, scenario: str) -> dict[str, Any]:
+    return next(dict(p.facts) for path, p in within(ended, scenario) if path == ("generate",))
+
+
+def test_a_call_is_text_encode_denoise_with_its_steps_decode_and_postprocess(
+    ended: Ended, told: dict[str, Any]
+) -> None:
+    assert tree(ended, "plain") == generated()
+    assert told["plain"] == [9, 96, 64]
+
+
+def test_parts_follow_each_other_and_every_one_is_closed(ended: Ended) -> None:
+    found = [p for path, p in within(ended, "plain") if len(path) == 2]
+    edges = [t for p in found for t in (p.start_ns, p.end_ns or 0)]
+    steps = [t for path, p in within(ended, "plain") if len(path) == 3
+             for t in (p.start_ns, p.end_ns or 0)]  # fmt: skip
+
+    assert edges == sorted(edges) and 0 not in edges
+    assert steps == sorted(steps) and 0 not in steps
+
+
+def test_a_call_tells_what_it_was_asked_for_and_what_it_ran_with(ended: Ended) -> None:
+    known = facts(ended, "plain")
+
+    assert {name: known[name] for name in known if name != "parameters"} == {
+        "class": "LTXPipeline",
+        "output": "pil",
+        "steps": 3,
+        "steps_asked": 3,
+        "timesteps": 3,
+        "guidance": 3,
+        "guided": True,
+        "forwards": 3,
+        "forwards_per_step": 1.0,
+        "decodes": 1,
+        "frame_rate": 25,
+        "frames_asked": 9,
+        "batch": 1,
+        "frames": 9,
+        "width": 96,
+        "height": 64,
+        "dtype": "float32",
+        "device": "cpu",
+        "attention": "native",
+        "scheduler": "FlowMatchEulerDiscreteScheduler",
+    }
+    assert facts(ended, "unguided")["guided"] is False
+
+
+def test_work_is_what_came_out(ended: Ended) -> None:
+    (one,) = works(ended, "plain")
+    (two,) = works(ended, "batch_of_two")
+    (tensors,) = works(ended, "tuple_of_tensors")
+
+    assert (one.unit, one.origin, one.count, one.frames, one.width, one.height) == (
+        "video", "pipeline", 1, 9, 96, 64,
+    )  # fmt: skip
+    assert (two.count, two.frames, two.fps, two.video_seconds) == (2, 18, 24, 0.75)
+    assert (tensors.frames, tensors.width, tensors.height) == (9, 96, 64)
+
+
+def test_latents_are_no_video_and_nothing_is_missed(ended: Ended) -> None:
+    assert works(ended, "latents") == []
+    assert tree(ended, "latents") == generated()[:-2]
+
+
+def test_nothing_that_was_expected_is_missing_in_any_of_them(ended: Ended) -> None:
+    assert ended.marked.events == ()
+
+
+def test_phases_of_the_script_stand_where_they_were_opened(ended: Ended) -> None:
+    preview = "generate > denoise > step > preview"
+
+    assert tree(ended, "phases_of_its_own") == generated(inner=[preview])
+
+
+def test_an_error_closes_what_is_open_and_takes_back_the_hooks(
+    ended: Ended, told: dict[str, Any]
+) -> None:
+    found = within(ended, "failing")
+
+    assert told["failing"] == "RuntimeError"
+    assert [(" > ".join(path), p.error) for path, p in found if p.error] == [
+        ("generate", "RuntimeError"),
+        ("generate > denoise", "RuntimeError"),
+        ("generate > denoise > step", "RuntimeError"),
+    ]
+    assert all(p.end_ns for _, p in found)
+
+
+def test_a_pipeline_class_of_the_script_that_copies_its_scheduler_is_marked_once(
+    ended: Ended,
+) -> None:
+    assert tree(ended, "own_class_with_a_copied_scheduler") == generated()
+    assert facts(ended, "own_class_with_a_copied_scheduler")["class"] == "CopyingPipeline"
+
+
+def test_a_scheduler_that_is_called_twice_a_step_makes_one_step(ended: Ended) -> None:
+    assert tree(ended, "scheduler_called_twice_a_step") == generated()
+
+
+def test_two_pipelines_at_once_keep_apart(ended: Ended) -> None:
+    found = within(ended, "two_at_once")
+
+    assert sorted(" > ".join(path) for path, _ in found) == sorted(2 * generated())
+    by_thread = {p.tid: [q for _, q in found if q.tid == p.tid] for _, p in found}
+    assert [len(phases) for phases in by_thread.values()] == [len(generated())] * 2
+
+
+def test_tiles_are_parts_of_the_decode(ended: Ended) -> None:
+    found = tree(ended, "tiled")
+
+    assert found.count("generate > vae_decode > tile") == 16
+    assert facts(ended, "tiled")["tiling"] is True
+
+
+def test_group_offload_is_seen(ended: Ended) -> None:
+    assert facts(ended, "offloaded_in_groups")["offload"] == "group"
+    assert tree(ended, "offloaded_in_groups") == generated()
+
+
+@pytest.mark.parametrize(
+    ("scenario", "how", "graphs"),
+    [
+        ("compiled_outside", "model", 1),
+        ("compiled_in_place", "in place", 1),
+        ("compiled_blocks", "blocks", 1),
+    ],
+)
+def test_a_compiled_model_stays_one_graph_and_has_its_steps(
+    ended: Ended, told: dict[str, Any], scenario: str, how: str, graphs: int
+) -> None:
+    assert told[scenario] == {"graphs": graphs, "breaks": 0}
+    assert tree(ended, scenario) == generated()
+    assert facts(ended, scenario)["compiled"] == how
+
+
+def test_loading_is_told_by_component(ended: Ended) -> None:
+    found = tree(ended, "saved_and_loaded")
+
+    assert (found[0], found[-3:]) == (
+        "load",
+        ["to_device", "load", "load > AutoencoderKLLTXVideo"],
+    )
+    components = ["scheduler", "text_encoder", "tokenizer", "transformer", "vae"]
+    assert sorted(found[1:-3]) == [f"load > {name}" for name in components]
+
+
+def test_files_that_are_written_are_phases_and_work(ended: Ended) -> None:
+    assert tree(ended, "exported")[-2:] == ["export", "export"]
+    gif, mp4 = (w for w in works(ended, "exported") if w.origin == "export")
+    assert Path(gif.path or "").name == "out.gif" and Path(mp4.path or "").name == "out.mp4"
+    assert (gif.frames, gif.fps, mp4.frames, mp4.fps) == (9, 8, 9, 24)
+    assert (mp4.width, mp4.height, mp4.video_seconds) == (96, 64, 9 / 24)
+
+
+def test_a_script_that_replaces_the_call_has_its_way(ended: Ended, told: dict[str, Any]) -> None:
+    assert told["patched_by_the_script"] == "mine"
+    assert tree(ended, "patched_by_the_script") == []
+
+
+def test_imports_that_take_long_are_phases_and_versions_are_kept(ended: Ended) -> None:
+    imports = [p for p in ended.marked.phases if p.name == "import"]
+    (process,) = ended.marked.processes
+
+    assert {"torch", "diffusers"} <= {str(p.facts["module"]).split(".")[0] for p in imports}
+    assert process.facts["torch"].startswith("2.") and process.facts["diffusers"]
