@@ -61,8 +61,8 @@ def around(
 class Phase:
     """A phase from `before` to `after`, current in between."""
 
-    def __init__(self, name: str, **facts: "Any") -> None:
-        self.id = marks.begin(name, facts=facts or None)
+    def __init__(self, name: str, *, mirrored: bool = True, **facts: "Any") -> None:
+        self.id = marks.begin(name, facts=facts or None, mirrored=mirrored)
         self._outer = marks.enter(self.id)
 
     def end(

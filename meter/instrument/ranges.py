@@ -8,7 +8,7 @@ import functools
 from threading import local
 
 from .. import marks
-from .guard import guarded
+from .guard import Phase, around, guarded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _thread = local()
-_by_number: "dict[Any, str | None]" = {}
+_by_number: "dict[str, list[str | None]]" = {}
+"""Phases of ranges by their number. Without a profiler nvtx gives every range the same: None."""
 
 
 def of_torch(module: "ModuleType") -> None:
@@ -84,14 +85,18 @@ def _numbered(module: "ModuleType", start: str, end: str) -> None:
 
         def begin() -> None:
             phase = marks.begin(_name(args, kwargs), facts={"nvtx": True}, mirrored=False)
-            _by_number[str(number)] = phase
+            _by_number.setdefault(str(number), []).append(phase)
 
         guarded("nvtx", begin)
         return number
 
     @functools.wraps(ended)
     def end_range(number: "Any") -> "Any":
-        guarded("nvtx", lambda: marks.end(_by_number.pop(str(number), None)))
+        def finish() -> None:
+            if started := _by_number.get(str(number)):
+                marks.end(started.pop())
+
+        guarded("nvtx", finish)
         return ended(number)
 
     setattr(module, start, start_range)
@@ -99,14 +104,14 @@ def _numbered(module: "ModuleType", start: str, end: str) -> None:
 
 
 def _annotated(annotate: type) -> None:
-    """The class nvtx.annotate, which is a context manager and a decorator by way of that."""
+    """The class nvtx.annotate: a context manager, and a decorator that doesn't go by way of it."""
     enter, leave = annotate.__enter__, annotate.__exit__  # type: ignore[attr-defined]
+    decorate = annotate.__call__
 
     @functools.wraps(enter)
     def __enter__(self: "Any") -> "Any":
         result = enter(self)
-        attributes = getattr(self, "attributes", None)
-        guarded("nvtx", lambda: _push(getattr(attributes, "message", None) or "nvtx"))
+        guarded("nvtx", lambda: _push(_name(getattr(self, "init_args", ()), {})))
         return result
 
     @functools.wraps(leave)
@@ -114,6 +119,17 @@ def _annotated(annotate: type) -> None:
         guarded("nvtx", _pop)
         return leave(self, *error)
 
+    @functools.wraps(decorate)
+    def __call__(self: "Any", function: "Any") -> "Any":
+        name = (getattr(self, "init_args", None) or (None,))[0] or function.__name__
+        return around(
+            decorate(self, function),
+            "nvtx",
+            lambda args, kwargs: Phase(str(name), mirrored=False, nvtx=True),
+            lambda phase, result, error: phase.end(error),
+        )
+
+    annotate.__call__ = __call__  # type: ignore[method-assign]
     annotate.__enter__ = __enter__  # type: ignore[attr-defined]
     annotate.__exit__ = __exit__  # type: ignore[attr-defined]
 
