@@ -17,14 +17,19 @@ if TYPE_CHECKING:
     from typing import Any
 
 _KINDS = (
-    ("attention", ("Attention", "Attn", "SelfAttn", "CrossAttn")),
-    ("feed_forward", ("FeedForward", "MLP", "Mlp", "LayerFF", "DenseActDense", "GatedAct", "FFN")),
-    ("norm", ("Norm",)),
-    ("convolution", ("Conv", "Upsample", "Downsample")),
+    ("attention", ("attention", "attn")),
+    ("feed_forward", ("feedforward", "mlp", "layerff", "densegatedact", "ffn")),
+    ("norm", ("norm",)),
+    ("convolution", ("conv", "upsample", "downsample")),
 )
-"""Parts of class names that tell the kind, the first that fits."""
-_NOT_ONE = ("Block", "Processor", "Model", "Stack", "Encoder", "Decoder", "List", "Sequential")
-"""Containers that are named after what they hold."""
+"""Parts of class names, in small letters, that tell the kind; the first that fits."""
+_CONTAINERS = (
+    *("block", "processor", "model", "stack", "encoder", "decoder", "list", "sequential"),
+    *("transformer", "unet", "autoencoder", "forcausallm", "forconditionalgeneration"),
+)
+"""Parts of class names of what holds others, and may be named after them."""
+_BLOCKS_OF_ONE = ("attentionblock", "attnblock")
+"""Blocks that are nothing but what they are named after."""
 
 
 class Deep:
@@ -38,9 +43,10 @@ class Deep:
 
 def kind_of(class_name: str) -> "str | None":
     """The kind of a module by the name of its class; None for containers and all others."""
-    if class_name.endswith(_NOT_ONE):
+    name = class_name.lower()
+    if any(part in name for part in _CONTAINERS) and not name.endswith(_BLOCKS_OF_ONE):
         return None
-    return next((kind for kind, parts in _KINDS if any(p in class_name for p in parts)), None)
+    return next((kind for kind, parts in _KINDS if any(p in name for p in parts)), None)
 
 
 def watch(model: "Any") -> "list[Callable[[], None]]":
