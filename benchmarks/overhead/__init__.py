@@ -1,0 +1,1 @@
+"""What marking phases costs the program that is marked."""
