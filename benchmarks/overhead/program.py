@@ -2,8 +2,8 @@
 
 Each line on stdin names how the next call is to be made: `plain` calls the pipeline's own method
 behind the hook's, `hooked` calls it as a script does, `modules` in deep mode. The answer is the
-time it took, s. All are calls of one pipeline in one process: memory, threads and caches are the same,
-which those of separate runs are not. The scheduler's class stays wrapped in a plain call; that
+time it took, s. All are calls of one pipeline in one process, with the same memory, threads and
+caches, which separate runs don't have. The scheduler's class stays wrapped in a plain call; that
 wrapper looks at an empty list then.
 """
 

@@ -11,7 +11,7 @@ from .. import marks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
 _FRAME_ARGUMENTS = ("num_frames", "video_length", "frames", "num_frames_per_segment")
@@ -131,21 +131,52 @@ def doubts(pipeline: "Any", facts: "dict[str, Any]") -> "Iterator[tuple[str, str
 def _how(pipeline: "Any", model: "Any") -> "dict[str, Any]":
     """What a pipeline's models ran on and with."""
     vae = getattr(pipeline, "vae", None)
-    tiled = _flag(getattr(vae, "use_tiling", None))
-    sliced = _flag(getattr(vae, "use_slicing", None))
+    seen = _survey(components(pipeline), model)
+    offload = _offload(pipeline, seen)
     return {
         "dtype": str(getattr(model, "dtype", "")).removeprefix("torch.") or None,
-        "device": str(getattr(pipeline, "_execution_device", "")) or None,
-        "attention": _attention(model),
-        "offload": _offload(pipeline),
-        "compiled": _compiled(model),
-        "caches": _caches(model),
+        "device": _device(model, offload),
+        "attention": _attention(seen.processor),
+        "offload": offload,
+        "compiled": _compiled(model, seen),
+        "caches": sorted(n for n in seen.own_hooks if "cache" in n or "broadcast" in n) or None,
         "quantization": _quantization(model),
         "scheduler": _class_name(getattr(pipeline, "scheduler", None)),
         "parameters": _parameters(model),
-        "tiling": tiled or None,
-        "slicing": sliced or None,
+        "tiling": _flag(getattr(vae, "use_tiling", None)) or None,
+        "slicing": _flag(getattr(vae, "use_slicing", None)) or None,
     }
+
+
+class _Survey:
+    """What one walk over all modules of a pipeline found; the denoiser's own apart."""
+
+    def __init__(self) -> None:
+        self.offload_hooks: list[Any] = []
+        self.hooks: set[str] = set()
+        self.own_hooks: set[str] = set()
+        self.processor: Any = None
+        self.compiled_parts = False
+
+
+def _survey(parts: "Iterable[tuple[str, Any]]", model: "Any") -> _Survey:
+    """Look at every module once; past `getattr`, which is slow in modules for what isn't there."""
+    seen = _Survey()
+    for _, part in parts:
+        for module in part.modules():
+            own = module.__dict__
+            if "_hf_hook" in own:
+                seen.offload_hooks.append(own["_hf_hook"])
+            if "_diffusers_hook" in own:
+                names = set(getattr(own["_diffusers_hook"], "hooks", {}))
+                seen.hooks |= names
+                seen.own_hooks |= names if part is model else set()
+            if part is model:
+                seen.processor = seen.processor or own.get("processor")
+                compiled = own.get("_compiled_call_impl") is not None
+                compiled = compiled or type(module).__name__ == "OptimizedModule"
+                seen.compiled_parts |= compiled and module is not model
+    return seen
 
 
 def _made(result: "Any", asked: "dict[str, Any]") -> "dict[str, Any]":
@@ -194,68 +225,47 @@ def _of_list(out: "Any") -> "dict[str, Any]":
     return {}
 
 
-def _attention(model: "Any") -> "str | None":
+def _device(model: "Any", offload: "str | None") -> "str | None":
+    """Where the denoiser runs: where its weights are, or, where they come and go, on the GPU."""
+    torch = _torch()
+    if offload is not None and torch is not None and torch.cuda.is_initialized():
+        return "cuda"
+    first = next(iter(model.parameters()), None) if model is not None else None
+    return str(first.device) if first is not None else None
+
+
+def _attention(processor: "Any") -> "str | None":
     """The attention backend in use: the model's own, or the one chosen for all."""
-    for module in model.modules() if model is not None else ():
-        processor = getattr(module, "processor", None)
-        if processor is None:
-            continue
-        if hasattr(processor, "_attention_backend"):
-            own = processor._attention_backend
-            if own is None:
-                dispatch = sys.modules.get("diffusers.models.attention_dispatch")
-                registry = getattr(dispatch, "_AttentionBackendRegistry", None)
-                own = registry.get_active_backend()[0] if registry is not None else None
-            return str(getattr(own, "value", own)) if own is not None else None
+    if processor is None:
+        return None
+    if not hasattr(processor, "_attention_backend"):
         return type(processor).__name__
-    return None
+    chosen = processor._attention_backend
+    if chosen is None:
+        dispatch = sys.modules.get("diffusers.models.attention_dispatch")
+        registry = getattr(dispatch, "_AttentionBackendRegistry", None)
+        chosen = registry.get_active_backend()[0] if registry is not None else None
+    return str(getattr(chosen, "value", chosen)) if chosen is not None else None
 
 
-def _offload(pipeline: "Any") -> "str | None":
+def _offload(pipeline: "Any", seen: _Survey) -> "str | None":
     """How models are kept off the device while they rest: model, sequential, group or map."""
     if getattr(pipeline, "hf_device_map", None):
         return "device_map"
-    hooks = [
-        getattr(module, "_hf_hook", None)
-        for _, part in components(pipeline)
-        for module in part.modules()
-    ]
-    if any(type(hook).__name__ == "CpuOffload" for hook in hooks):
+    if any(type(hook).__name__ == "CpuOffload" for hook in seen.offload_hooks):
         return "model"
-    if any(getattr(hook, "offload", False) or hasattr(hook, "hooks") for hook in hooks):
+    if any(getattr(h, "offload", False) or hasattr(h, "hooks") for h in seen.offload_hooks):
         return "sequential"
-    if any("group_offloading" in name for _, part in components(pipeline) for name in _hooks(part)):
-        return "group"
-    return None
+    return "group" if any("group_offloading" in name for name in seen.hooks) else None
 
 
-def _compiled(model: "Any") -> "str | None":
+def _compiled(model: "Any", seen: _Survey) -> "str | None":
     """Which part of a model torch.compile has taken: all of it, in place or not, or blocks."""
-    if model is None:
-        return None
     if type(model).__name__ == "OptimizedModule":
         return "model"
     if getattr(model, "_compiled_call_impl", None) is not None:
         return "in place"
-    parts = (m for m in model.modules() if m is not model)
-    if any(
-        getattr(m, "_compiled_call_impl", None) is not None or type(m).__name__ == "OptimizedModule"
-        for m in parts
-    ):
-        return "blocks"
-    return None
-
-
-def _caches(model: "Any") -> "list[str] | None":
-    """Caches that leave out parts of steps, by the names of their hooks."""
-    found = {n for n in _hooks(model) if "cache" in n or "broadcast" in n}
-    return sorted(found) or None
-
-
-def _hooks(model: "Any") -> "Iterator[str]":
-    for module in model.modules() if model is not None else ():
-        registry = getattr(module, "_diffusers_hook", None)
-        yield from getattr(registry, "hooks", {})
+    return "blocks" if seen.compiled_parts else None
 
 
 def _quantization(model: "Any") -> "str | None":
