@@ -29,7 +29,7 @@ def with_rates(work: Sequence[Work]) -> list[Work]:
 
 
 def _with_rate(work: Work, rates: Collection[float]) -> Work:
-    if work.origin != "pipeline" or work.video_seconds or not work.frames or len(rates) != 1:
+    if work.origin != "pipeline" or not work.frames or len(rates) != 1:
         return work
     (rate,) = rates
     return replace(work, fps=rate, video_seconds=work.frames / rate)
