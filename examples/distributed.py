@@ -1,0 +1,36 @@
+"""Text to video on several devices at once, a prompt for each:
+
+torchrun --nproc_per_node 2 examples/distributed.py
+"""
+
+import argparse
+import os
+
+import tiny_models
+import torch
+from diffusers import LTXPipeline
+from diffusers.utils import encode_video
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--steps", type=int, default=20)
+arguments = parser.parse_args()
+
+rank, cuda = int(os.environ["LOCAL_RANK"]), torch.cuda.is_available()
+torch.distributed.init_process_group("nccl" if cuda else "gloo")
+device = f"cuda:{rank}" if cuda else "cpu"
+if cuda:
+    torch.cuda.set_device(device)
+
+pipe = LTXPipeline.from_pretrained(tiny_models.path("ltx")).to(device)
+frames = pipe(
+    prompt=["A cat walks on the grass.", "A dog runs along the beach."][rank % 2],
+    height=128,
+    width=192,
+    num_frames=25,
+    num_inference_steps=arguments.steps,
+    max_sequence_length=64,
+).frames[0]
+encode_video(frames, fps=24, output_path=f"rank-{rank}.mp4")
+torch.distributed.barrier()
+torch.distributed.destroy_process_group()
+print(f"rank {rank} wrote rank-{rank}.mp4")
