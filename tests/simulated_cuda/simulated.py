@@ -245,6 +245,7 @@ class _Event:
     def __init__(
         self, enable_timing: bool = False, blocking: bool = False, interprocess: bool = False
     ) -> None:
+        self.simulation.calls["event.new"] += 1
         self.timed = enable_timing
         self.device: int | None = None
         self.done_ns = 0
