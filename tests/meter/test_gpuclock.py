@@ -380,6 +380,7 @@ def test_threads_mark_at_once_and_no_event_is_lost_or_written_twice(
 PRELUDE = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
+sys.modules["torch"] = None  # quicker; the tests within this process stand on the real one
 import json, os, signal, time
 from tests.simulated_cuda.simulated import install
 import vidmeter
@@ -437,19 +438,18 @@ assert not simulation.waits
 def test_a_program_whose_gpu_never_ends_is_put_off_for_half_a_second_at_most(
     tmp_path: Path,
 ) -> None:
-    found, true_ns = ran(
+    found, (late_ms,) = ran(
         tmp_path,
-        f"""
+        """
+import atexit
+atexit.register(lambda: print(json.dumps([int((time.monotonic() - ended) * 1000)])))
 with vidmeter.phase("generate"):
     simulation.launch(100_000)
-{TELL}
-import atexit
 ended = time.monotonic()
-atexit.unregister(print)
 """,
     )
 
-    assert len(true_ns) == 2
+    assert 400 < late_ms < 1000
     assert [e.seq for e in found.gpu_events] == [1]
 
 
@@ -548,7 +548,7 @@ def busy():
 thread = threading.Thread(target=busy)
 thread.start()
 statuses = []
-for _ in range(30):
+for _ in range(15):
     child = os.fork()
     if not child:
         signal.alarm(5)
@@ -562,4 +562,4 @@ print(json.dumps(statuses))
 """,
     )
 
-    assert told == [0] * 30
+    assert told == [0] * 15
