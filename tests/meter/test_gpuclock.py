@@ -247,6 +247,36 @@ def test_an_idle_gpu_is_watched_at_once_and_then_twice_a_second(
     assert first.seen_ns - first.recorded_ns <= ANCHOR_NS
 
 
+def test_an_event_that_ties_the_clocks_together_is_written_at_once(
+    one: Simulation, lines: Lines
+) -> None:
+    clock = GpuClock(lines.write)
+    until(lambda: clock.record() is not None and bool(lines.read().gpu_events))
+
+    assert any(e.seen_ns - e.recorded_ns <= ANCHOR_NS for e in lines.read().gpu_events)
+
+
+def test_a_mark_in_the_middle_of_another_does_not_hang(one: Simulation) -> None:
+    # A signal may come while events are written, and its handler may mark.
+    written = []
+
+    def write(line: object) -> None:
+        written.append(line)
+        clock.record()
+        clock.collect()
+
+    clock = GpuClock(write)
+    one.launch(1)
+    clock.record()
+    time.sleep(0.01)
+    marking = threading.Thread(target=clock.collect, daemon=True)
+    marking.start()
+    marking.join(5)
+
+    assert not marking.is_alive()
+    assert written
+
+
 def test_a_busy_gpu_is_not_watched(one: Simulation, lines: Lines) -> None:
     clock = GpuClock(lines.write)
     one.launch(50)
@@ -505,6 +535,25 @@ print(json.dumps([status, os.getpid()]))
     by_name = {p.name: p for p in found.phases}
     assert by_name["child"].start_event is None and by_name["child"].end_event is None
     assert by_name["parent"].end_event in {e.seq for e in found.gpu_events}
+
+
+def test_a_fork_is_not_put_off_for_what_its_parents_gpu_still_has_to_do(tmp_path: Path) -> None:
+    _, (status, late_ms) = ran(
+        tmp_path,
+        """
+with vidmeter.phase("parent"):
+    simulation.launch(700)
+child = os.fork()
+if not child:
+    sys.exit(0)
+forked = time.monotonic()
+status = os.waitpid(child, 0)[1]
+print(json.dumps([status, int((time.monotonic() - forked) * 1000)]))
+""",
+    )
+
+    assert status == 0
+    assert late_ms < 400
 
 
 def test_a_child_that_uses_a_gpu_of_its_own_writes_its_events_before_it_ends(
