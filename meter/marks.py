@@ -52,6 +52,7 @@ class _State:
         self.files: dict[tuple[int, str], int] = {}
         self.own_folder: str | None = None
         self.gpu = GpuClock(lambda line: append(line))
+        os.register_at_fork(after_in_child=self.gpu.forget)
         self.mirror: Mirror | None = None
         self.mirrored: dict[str, Any] = {}
 
