@@ -112,9 +112,9 @@ class GpuClock:
         self._kept.append(self._tracks)
         self._start_over()
 
-    def close(self) -> None:
+    def close(self, patience_ns: int = PATIENCE_NS) -> None:
         """Tie the clocks together a last time and write down all events that are done soon."""
-        deadline_ns = time.monotonic_ns() + PATIENCE_NS
+        deadline_ns = time.monotonic_ns() + patience_ns
         tied = False
         while self._tracks and not self._off:
             self._collect(sys.maxsize, sys.maxsize)

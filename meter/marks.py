@@ -199,6 +199,11 @@ def work(
     append(line | {"t_ns": time.monotonic_ns(), "phase": phase or _state.current.get()})
 
 
+def settle(patience_s: float = 60.0) -> None:
+    """Wait until the GPU has come to all that was marked, for whoever wants numbers now."""
+    _state.gpu.close(round(patience_s * 1e9))
+
+
 def note(kind: str, text: str) -> None:
     """Say what may be wrong with the marks of this process; it becomes a caution of the run."""
     append({"mark": "note", "kind": kind, "text": text, "t_ns": time.monotonic_ns()})

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 
+from vidmeter.meter import marks
 from vidmeter.meter.clock import monotonic_ns
 from vidmeter.meter.errors import BadRun
+from vidmeter.meter.placed import extent
 from vidmeter.meter.run import Run
 from vidmeter.meter.session import RunInProgress, Session
 from vidmeter.meter.summary import DeviceEnergy, PerUnit, PhaseSummary, Summary, WorkDone
@@ -15,8 +17,9 @@ from vidmeter.meter.windows import paths
 class Measurement:
     """The energy of one window. Its numbers are there once the window is closed.
 
-    Asking for one of them reads the samples and does the arithmetic, so the measured code itself
-    never waits. Energies are in J, None where nothing could be measured.
+    Asking for one of them waits until the GPU has done what was asked of it in the window, reads
+    the samples and does the arithmetic, so the measured code itself never waits. Energies are in J,
+    None where nothing could be measured.
     """
 
     def __init__(self, name: str) -> None:
@@ -50,12 +53,16 @@ class Measurement:
         """The samples, phases and work around this window; `run.save(path)` keeps them."""
         if self.source is None or self.start_ns is None or self.end_ns is None:
             raise BadRun(f"the window {self.name!r} is still open: its numbers come when it closes")
+        marks.settle()
         run = self.source.run(self.start_ns, self.end_ns)
+        start_ns, end_ns = extent(run, self.phase, self.start_ns, self.end_ns)
+        if end_ns > self.end_ns:
+            run = self.source.run(start_ns, end_ns)
         inside = paths(run.phases, inside=self.phase)
         return replace(
             run,
-            start_ns=self.start_ns,
-            end_ns=self.end_ns,
+            start_ns=start_ns,
+            end_ns=end_ns,
             phases=tuple(p for p in run.phases if p.id in inside),
             work=tuple(w for w in run.work if w.phase == self.phase or w.phase in inside),
         )

@@ -61,6 +61,18 @@ def place(run: Run, start_ns: int, end_ns: int) -> tuple[Placed, ...]:
     return tuple(found)
 
 
+def extent(run: Run, phase_id: str | None, start_ns: int, end_ns: int) -> Span:
+    """A window with what the GPU did for its phase, which may go on when the host is done."""
+    for phase in run.phases:
+        if phase.id == phase_id:
+            numbers = (phase.start_event, phase.end_event)
+            for (pid, _), line in timelines(run.gpu_events).items():
+                known = line.at_ns if pid == phase.pid else {}
+                found = [known[n] for n in numbers if n is not None and n in known]
+                start_ns, end_ns = min([start_ns, *found]), max([end_ns, *found])
+    return start_ns, end_ns
+
+
 def gpu_uuid(name: str, devices: Iterable[Device]) -> str | None:
     """The uuid of a GPU as an event names it: its uuid, or `cuda:N` for the Nth visible one."""
     gpus = [d.uuid for d in devices if d.kind is Kind.GPU]

@@ -241,3 +241,23 @@ print(sorted(heavy & set(sys.modules)))
     )
 
     assert done.stdout.splitlines()[1] == "[]"
+
+
+def test_a_window_lasts_until_the_gpu_has_done_what_was_asked_in_it(tmp_path: Path) -> None:
+    done = python(
+        """
+from tests.simulated_cuda.simulated import install
+gpu = install()
+gpu.launch(0.01)
+with vidmeter.measure(sensors=SENSOR) as m:
+    gpu.launch(700)  # ms; the host goes on at once
+print(json.dumps([m.duration_s, (m.run.end_ns - m.run.start_ns) / 1e9, m.energy_j, gpu.waits]))
+""",
+        tmp_path,
+    )
+
+    host_s, window_s, energy_j, waits = json.loads(done.stdout)
+    assert host_s < 0.3
+    assert window_s == pytest.approx(0.7, abs=0.05)
+    assert energy_j == pytest.approx(100 * window_s, rel=0.02)
+    assert waits == {}, "the GPU was asked, and not waited for"
