@@ -1,0 +1,116 @@
+"""One device's energy, shared out among the phases: what is each one's own, and with all inside."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from vidmeter.meter.combining import Repeats, combine
+from vidmeter.meter.deviceenergy import RESOLVED, Meter, device_energy
+from vidmeter.meter.energy import Bools, Floats, Ints
+from vidmeter.meter.placed import Placed
+from vidmeter.meter.shares import Shares, Tree, shares
+from vidmeter.meter.spans import over
+from vidmeter.meter.summary import DeviceEnergy
+
+ALONE = 1 - 1e-9
+"""A phase that keeps this share of the energy of its time shared it with nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """The account of one device, by the number of the place in the tree.
+
+    `own_j` is each place's own energy, and last nobody's; `of` is that with all below, for the
+    places that have a part in the device. `shared` had to share, `combined` were found from their
+    repeats together. `start_ns`, `end_ns` and `here` tell of each phase when, and whether, the
+    device was at it.
+    """
+
+    meter: Meter
+    shares: Shares
+    own_j: Floats
+    of: dict[int, DeviceEnergy]
+    shared: frozenset[int]
+    combined: frozenset[int]
+    start_ns: Ints
+    end_ns: Ints
+    here: Bools
+
+
+class Books:
+    """Makes the books of a run's devices; time that several have alike is shared out once."""
+
+    def __init__(self, tree: Tree, placed: Sequence[Placed], window: tuple[int, int]) -> None:
+        self._tree, self._placed, self._window = tree, placed, window
+        self._known: dict[bytes, Shares] = {}
+
+    def of(self, meter: Meter, whole: DeviceEnergy) -> Book:
+        """The book of a device; `whole` is its energy over all of the window."""
+        spans = [one.on(meter.device) for one in self._placed]
+        here = np.asarray([span is not None for span in spans])
+        edges = np.asarray([span or (0, 0) for span in spans], dtype=np.int64)
+        start, end = edges[:, 0], np.maximum(edges[:, 0], edges[:, 1])
+        key = b"".join(each.tobytes() for each in (here, start, end))
+        if key not in self._known:
+            self._known[key] = shares(self._tree, start, end, here, window=self._window)
+        shared = self._known[key]
+        source = next((s for s in meter.sources if s.name == whole.source), None)
+        nodes = self._tree.nodes
+        own_j = shared.own_j(source.curve) if source else np.zeros(nodes + 1)
+        node, phase = self._tree.below[:, here[self._tree.below[1]]]
+        phase = phase[np.argsort(node, kind="stable")]
+        bounds = np.searchsorted(np.sort(node), np.arange(nodes + 1))
+        found, others = {}, set()
+        for n in np.flatnonzero(np.diff(bounds)).tolist():
+            mine = phase[bounds[n] : bounds[n + 1]]
+            at = shared.spans[n]
+            if not len(at):  # no phase of it has any length
+                at = np.full((1, 2), start[mine].min())
+            e = device_energy(meter, at, prefer=whole.source, fewest=RESOLVED)
+            all_j = over(source.curve, at).covered_j if source else 0.0
+            inside = np.unique(self._tree.node[mine])
+            kept = float(own_j[inside].sum()) / all_j if all_j else 1.0
+            if kept < ALONE:
+                others.add(n)
+                e = _scaled(e, kept)
+            found[n] = e
+        combined = combine(
+            meter,
+            shared,
+            own_j,
+            found | {nodes: whole},
+            up=self._tree.up,
+            repeats=self._repeats(start, end, here),
+            fixed=frozenset(others),
+        )
+        return Book(
+            meter, shared, own_j, found | combined, frozenset(others), frozenset(combined),
+            start, end, here,
+        )  # fmt: skip
+
+    def _repeats(self, start: Ints, end: Ints, here: Bools) -> Repeats:
+        node, length = self._tree.node[here], (end - start)[here].astype(np.float64)
+        count = np.bincount(node, minlength=self._tree.nodes)
+        total = np.bincount(node, weights=length, minlength=self._tree.nodes)
+        return Repeats(count, total / np.maximum(count, 1))
+
+
+def _scaled(e: DeviceEnergy, by: float) -> DeviceEnergy:
+    """The part of an energy that is left after sharing; its errors shrink with it."""
+
+    def part(value: float | None) -> float | None:
+        return None if value is None else value * by
+
+    return replace(
+        e,
+        energy_j=part(e.energy_j),
+        low_j=part(e.low_j),
+        high_j=part(e.high_j),
+        covered_j=part(e.covered_j),
+        mean_w=part(e.mean_w),
+        second_j=part(e.second_j),
+        sampling_low_j=part(e.sampling_low_j),
+        sampling_high_j=part(e.sampling_high_j),
+        raw_j=part(e.raw_j),
+    )
