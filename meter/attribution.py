@@ -73,7 +73,7 @@ def attribute(
 def _groups(
     run: Run, placed: Sequence[Placed], places: Sequence[tuple[str, ...]], tree: Tree
 ) -> list[_Group]:
-    where = paths(run.phases)
+    where = paths(run.phases) if run.work else {}
     at: list[list[int]] = [[] for _ in places]
     for i, n in enumerate(tree.node.tolist()):
         at[n].append(i)

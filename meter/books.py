@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vidmeter.meter.combining import Repeats, combine
+from vidmeter.meter.combining import Account, combine
 from vidmeter.meter.deviceenergy import RESOLVED, Meter, device_energy
 from vidmeter.meter.energy import Bools, Floats, Ints
 from vidmeter.meter.placed import Placed
@@ -75,25 +75,13 @@ class Books:
                 others.add(n)
                 e = _scaled(e, kept)
             found[n] = e
-        combined = combine(
-            meter,
-            shared,
-            own_j,
-            found | {nodes: whole},
-            up=self._tree.up,
-            repeats=self._repeats(start, end, here),
-            fixed=frozenset(others),
-        )
+        account = Account(meter, shared, own_j, found, frozenset(others))
+        repeats = np.bincount(self._tree.node[here], minlength=nodes)
+        combined = combine(account, whole, up=self._tree.up, repeats=repeats)
         return Book(
             meter, shared, own_j, found | combined, frozenset(others), frozenset(combined),
             start, end, here,
         )  # fmt: skip
-
-    def _repeats(self, start: Ints, end: Ints, here: Bools) -> Repeats:
-        node, length = self._tree.node[here], (end - start)[here].astype(np.float64)
-        count = np.bincount(node, minlength=self._tree.nodes)
-        total = np.bincount(node, weights=length, minlength=self._tree.nodes)
-        return Repeats(count, total / np.maximum(count, 1))
 
 
 def _scaled(e: DeviceEnergy, by: float) -> DeviceEnergy:

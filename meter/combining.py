@@ -3,10 +3,13 @@
 Around each phase whose energy is known lie the phases inside that have none. What the readings in
 its time tell of these is worked out together (`unmix`), and the energies add up to the known one.
 Only what comes out sharply enough is stated; the rest stays below resolution.
+
+The same is done for phases that a few readings fit into each time: at each edge a reading mixes
+them with what is around, always in the same direction, and thousands of edges don't average out.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,64 +18,93 @@ from vidmeter.meter.deviceenergy import GOOD_COVERAGE, Meter
 from vidmeter.meter.energy import Bools, Floats, Ints
 from vidmeter.meter.shares import Shares
 from vidmeter.meter.sources import Source
-from vidmeter.meter.spans import holds, over
+from vidmeter.meter.spans import over, time_inside
 from vidmeter.meter.summary import DeviceEnergy
 from vidmeter.meter.unmix import Parts, unmix
 
 FEWEST_REPEATS = 20
+BLURRED = 5
+"""A phase that is on average shorter than this many readings is too blurred at its edges."""
+HAIRLINE = 0.02
+"""A gap shorter than this share of a reading divides nothing."""
 WIDEST = 0.5
 """An energy whose half-width is more than this share of it isn't stated."""
 LEAST_HEARD = 0.5
 """At least this share of a phase's time has to lie in the stretches that were used."""
-WHOLLY = 1 - 1e-6
-
-
-@dataclass(frozen=True, slots=True)
-class Repeats:
-    """How often each place of the tree comes in a device's time, and how long it is, ns."""
-
-    count: Ints
-    mean_ns: Floats
+WHOLLY = 0.995
+"""A reading tells of a block of phases alone if they hold this share of its time."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Heard:
-    """The readings within some spans: their stretches, mean powers, and numbers in their source."""
+    """The readings within some spans: their stretches and mean powers."""
 
     source: Source
     starts: Ints
     ends: Ints
     mean_w: Floats
 
+    @property
+    def stretch_ns(self) -> float:
+        """How long a reading speaks of, usually."""
+        return float(np.median(self.ends - self.starts))
+
+    @property
+    def blurred_ns(self) -> float:
+        """What is shorter has edges that count."""
+        return BLURRED * self.stretch_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One device's energy as it was integrated, by the number of the place in the tree.
+
+    `own_j` is each place's own energy, and last nobody's; `of` is that with all below, for the
+    places that have a part in the device. `shared` are those that had to share it.
+    """
+
+    meter: Meter
+    shares: Shares
+    own_j: Floats
+    of: Mapping[int, DeviceEnergy]
+    shared: frozenset[int]
+
 
 def combine(
-    meter: Meter,
-    shares: Shares,
-    own_j: Floats,
-    known: dict[int, DeviceEnergy],
-    *,
-    up: Sequence[int],
-    repeats: Repeats,
-    fixed: frozenset[int],
+    book: Account, whole: DeviceEnergy, *, up: Sequence[int], repeats: Ints
 ) -> dict[int, DeviceEnergy]:
-    """The energies of phases that are known from their repeats only; `own_j` is set right for them.
+    """The energies of phases that are known from their repeats; `own_j` is set right for them.
 
-    `known` has what was integrated, the whole window under the last number; `up` is the place
-    above each. Places that are `fixed` share their time with others, and are left as they are.
+    `whole` is the energy of the whole window, `up` the place above each, and `repeats` how often
+    each place comes. Places that share their time with others are left as they are.
     """
-    found: dict[int, DeviceEnergy] = {}
+    nobody = len(up)
     inside: dict[int, list[int]] = {}
     for n, above in enumerate(up):
         inside.setdefault(above, []).append(n)
-    short = {n for n, e in known.items() if not e.resolved and n not in fixed}
-    for n, e in known.items():
-        if e.energy_j is not None and n not in fixed:
-            block = [n, *_below(n, inside, short)]
-            wanted = [
-                i for i, p in enumerate(block) if p != n and repeats.count[p] >= FEWEST_REPEATS
-            ]
-            if wanted:
-                found |= _of_block(meter, shares, own_j, e, block, wanted, up, repeats)
+    known = {**book.of, nobody: whole}
+    alone = {n for n in known if n not in book.shared}
+    short = {n for n in alone if not known[n].resolved}
+    often = {n for n in alone if n != nobody and repeats[n] >= FEWEST_REPEATS}
+    found: dict[int, DeviceEnergy] = {}
+    for n in sorted(alone - short, key=lambda n: (n != nobody, n)):
+        if n in found or known[n].energy_j is None:
+            continue
+        heard = _heard(book.meter, book.shares.spans[n])
+        if heard is None:
+            continue
+        open_here = short | {
+            p for p in often if _span_ns(book.shares.spans[p], heard) < heard.blurred_ns
+        }
+        while True:
+            block = [n, *_below(n, inside, open_here)]
+            wanted = [i for i, p in enumerate(block) if i and p in often]
+            parts = _of_block(book, heard, known[n], block, wanted, up) if wanted else {}
+            lost = {p for p in block[1:] if p not in short and p not in parts}
+            if not lost:
+                break
+            open_here -= lost  # these keep what was integrated, and are no longer asked for
+        found |= parts
     return found
 
 
@@ -84,25 +116,26 @@ def _below(n: int, inside: dict[int, list[int]], short: set[int]) -> list[int]:
     return found
 
 
+def _span_ns(spans: Ints, heard: _Heard) -> float:
+    """How long a phase goes on in one piece, on average."""
+    if not len(spans):
+        return 0.0
+    apart = spans[1:, 0] - spans[:-1, 1] > HAIRLINE * heard.stretch_ns
+    return float((spans[:, 1] - spans[:, 0]).sum()) / (1 + int(apart.sum()))
+
+
 def _of_block(
-    meter: Meter,
-    shares: Shares,
-    own_j: Floats,
+    book: Account,
+    heard: _Heard,
     around: DeviceEnergy,
     block: list[int],
     wanted: list[int],
     up: Sequence[int],
-    repeats: Repeats,
 ) -> dict[int, DeviceEnergy]:
     """The phases of one block that come out sharply enough; `block` begins with the known one."""
-    heard = _heard(meter, shares.spans[block[0]])
-    if heard is None or not len(heard.starts):
-        return {}
-    stretch_ns = float(np.median(heard.ends - heard.starts))
-    wanted = [i for i in wanted if repeats.mean_ns[block[i]] < stretch_ns]
-    whole_j = float(own_j[block].sum())
+    shares, whole_j = book.shares, float(book.own_j[block].sum())
     by_source_j = float(shares.own_j(heard.source.curve)[block].sum())
-    if not wanted or whole_j <= 0 or by_source_j <= 0:
+    if whole_j <= 0 or by_source_j <= 0:
         return {}
     heard = replace(heard, mean_w=heard.mean_w * (whole_j / by_source_j))
     parts, told = _parts(shares, block, heard, whole_j, 0)
@@ -118,10 +151,10 @@ def _of_block(
         apart = max(abs(float(m.joules[chosen].sum()) - joules) if m else math.inf for m in moved)
         half = math.hypot(parts.half_j(chosen), apart, joules * open_share)
         if half <= WIDEST * joules and told[i] >= LEAST_HEARD:
-            seconds = float(np.diff(shares.spans[block[i]]).sum()) / 1e9
-            found[block[i]] = _stated(meter, heard, around, joules, half, seconds)
+            seconds = float((shares.spans[block[i]][:, 1] - shares.spans[block[i]][:, 0]).sum())
+            found[block[i]] = _stated(book.meter, heard, around, joules, half, seconds / 1e9)
     if found:
-        own_j[block] = parts.joules
+        book.own_j[block] = parts.joules
     return found
 
 
@@ -133,8 +166,10 @@ def _heard(meter: Meter, spans: Ints) -> _Heard | None:
     source = min(exact, key=lambda s: s.blur_s)
     starts, ends = source.stretches
     mean_w = source.mean_w
-    good = np.flatnonzero(holds(spans, starts, ends) & ~np.isnan(mean_w))[:: source.overlap]
-    return _Heard(source, starts[good], ends[good], mean_w[good])
+    good = np.flatnonzero(
+        (time_inside(spans, starts, ends) >= WHOLLY * (ends - starts)) & ~np.isnan(mean_w)
+    )[:: source.overlap]
+    return _Heard(source, starts[good], ends[good], mean_w[good]) if len(good) else None
 
 
 def _parts(
