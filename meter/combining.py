@@ -31,6 +31,8 @@ WIDEST = 0.5
 """An energy whose half-width is more than this share of it isn't stated."""
 LEAST_HEARD = 0.5
 """At least this share of a phase's time has to lie in the stretches that were used."""
+MOST_MOVED = 5000
+"""So many readings tell well enough what their place in time matters."""
 WHOLLY = 0.995
 """A reading tells of a block of phases alone if they hold this share of its time."""
 
@@ -141,15 +143,17 @@ def _of_block(
     parts, told = _parts(shares, block, heard, whole_j, 0)
     if parts is None:
         return {}
-    place_ns = round(heard.source.place_s * 1e9)
-    moved = [_parts(shares, block, heard, whole_j, by)[0] for by in (-place_ns, place_ns)]
+    moved = _moved(shares, block, heard, whole_j)
     open_share = max(around.sampling_low_j or 0.0, around.sampling_high_j or 0.0) / whole_j
     found = {}
     for i in wanted:
         chosen = _and_below(block, i, up)
         joules = float(parts.joules[chosen].sum())
-        apart = max(abs(float(m.joules[chosen].sum()) - joules) if m else math.inf for m in moved)
-        half = math.hypot(parts.half_j(chosen), apart, joules * open_share)
+        half = math.hypot(
+            parts.half_j(chosen),
+            float(np.abs(moved[:, chosen].sum(axis=1)).max()),
+            joules * open_share,
+        )
         if half <= WIDEST * joules and told[i] >= LEAST_HEARD:
             seconds = float((shares.spans[block[i]][:, 1] - shares.spans[block[i]][:, 0]).sum())
             found[block[i]] = _stated(book.meter, heard, around, joules, half, seconds / 1e9)
@@ -184,6 +188,17 @@ def _parts(
     share = own_s[use] / own_s[use].sum(axis=1)[:, None]
     told = own_s[use].sum(axis=0) / np.where(all_s > 0, all_s, 1.0)
     return unmix(share, heard.mean_w[use], length_s[use], seconds=all_s, whole_j=whole_j), told
+
+
+def _moved(shares: Shares, block: list[int], heard: _Heard, whole_j: float) -> Floats:
+    """How far the parts move, J, if all readings are earlier or later by what they may be."""
+    step = 1 + len(heard.starts) // MOST_MOVED
+    some = _Heard(heard.source, heard.starts[::step], heard.ends[::step], heard.mean_w[::step])
+    place_ns = round(heard.source.place_s * 1e9)
+    still, *moved = (_parts(shares, block, some, whole_j, by)[0] for by in (0, -place_ns, place_ns))
+    if still is None or not all(moved):
+        return np.full((1, len(block)), np.inf)
+    return np.stack([m.joules - still.joules for m in moved if m])
 
 
 def _and_below(block: list[int], i: int, up: Sequence[int]) -> Bools:

@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from vidmeter.meter import energy
 from vidmeter.meter import spans as many
 from vidmeter.meter.cards import known_of
 from vidmeter.meter.device import Device, Kind
@@ -149,8 +148,7 @@ def _answers(meter: Meter, spans: Ints, length_s: float) -> list[_Answer]:
     found = []
     for source in meter.sources:
         got = many.over(source.curve, spans)
-        spacing_s = energy.usual_spacing_ns(source.curve.t_ns) / 1e9
-        if got.coverage > 0 and length_s >= LEAST_SPACINGS * spacing_s:
+        if got.coverage > 0 and length_s >= LEAST_SPACINGS * source.every_ns / 1e9:
             found.append(_Answer(source, got, sampling(source, spans, got, meter.limits)))
     return found
 

@@ -69,8 +69,6 @@ class WindowEnergy:
 
     covered_j: float
     coverage: float
-    edge_w: float
-    """Mean of the power at both edges, W: what an error in time costs per second."""
 
 
 def usual_spacing_ns(t_ns: Ints) -> int:
@@ -327,14 +325,12 @@ def energies(curve: Curve, start_ns: ArrayLike, end_ns: ArrayLike) -> list[Windo
     return [WindowEnergy(*each) for each in zip(*parts, strict=True)]
 
 
-def window_arrays(
-    curve: Curve, start_ns: ArrayLike, end_ns: ArrayLike
-) -> tuple[Floats, Floats, Floats]:
-    """The same as three arrays: covered energy, J; covered share, 0-1; power at the edges, W."""
+def window_arrays(curve: Curve, start_ns: ArrayLike, end_ns: ArrayLike) -> tuple[Floats, Floats]:
+    """The same as two arrays: the covered energy, J, and the covered share, 0-1."""
     a = np.atleast_1d(np.asarray(start_ns, dtype=np.int64))
     b = np.atleast_1d(np.asarray(end_ns, dtype=np.int64))
     if curve.empty:
-        return np.zeros(len(a)), np.zeros(len(a)), np.zeros(len(a))
+        return np.zeros(len(a)), np.zeros(len(a))
     joules = _cumulative_j(curve, b) - _cumulative_j(curve, a)
     covered_ns = np.maximum(np.minimum(b, curve.t_ns[-1]) - np.maximum(a, curve.t_ns[0]), 0)
     covered = covered_ns.astype(np.float64)
@@ -343,12 +339,9 @@ def window_arrays(
         overlap = np.maximum(np.minimum(b, hi) - np.maximum(a, lo), 0)
         held_whole = (a <= lo) & (b >= hi) & curve.whole[i]
         covered -= np.where(held_whole, 0, overlap)
-    edge = np.nanmean(
-        np.stack([np.nan_to_num(power_at(curve, a)), np.nan_to_num(power_at(curve, b))]), axis=0
-    )
     length = (b - a).astype(np.float64)
     share = np.where(length > 0, covered / np.where(length > 0, length, 1.0), 1.0)
-    return joules, np.clip(share, 0.0, 1.0), edge
+    return joules, np.clip(share, 0.0, 1.0)
 
 
 def cumulative_j(curve: Curve, t_ns: Ints) -> Floats:

@@ -60,17 +60,19 @@ class Shares:
         if not len(low):
             return np.zeros(len(starts))
         edges = (self.t_ns - self.t_ns[0]).astype(np.float64)
-        shared = _running(np.diff(edges) / self.sharing)
+        uneven = bool(self.sharing.max(initial=1) > 1)
+        shared = _running(np.diff(edges) / self.sharing) if uneven else edges
         before = _running(shared[high] - shared[low])
 
         def upto(t_ns: Ints) -> Floats:
             i = np.searchsorted(self.t_ns[low], t_ns, side="right") - 1
             at = np.clip(i, 0, len(low) - 1)
             t = np.minimum(t_ns, self.t_ns[high[at]]) - self.t_ns[0]
-            inside = np.interp(t, edges, shared) - shared[low[at]]
+            inside = (np.interp(t, edges, shared) if uneven else t) - shared[low[at]]
             return np.where(i < 0, 0.0, before[at] + inside)
 
-        return (upto(ends) - upto(starts)) / 1e9
+        first_ns, last_ns = upto(starts), upto(ends)
+        return (last_ns - first_ns) / 1e9
 
     def shared_by(self, least: float) -> list[int]:
         """The nodes that shared more of their own time with others than `least`, 0-1."""

@@ -68,6 +68,7 @@ class Source:
     known of other cards. `raw` is the curve without calibration. `window_ns` is how long a reading
     averages over, None where that isn't known; then, and for counters, it is taken to speak of the
     time since the one before. `centred`: `reading_ns` are the middles of these windows.
+    `every_ns` is how far apart the curve's knots usually are.
     """
 
     quantity: Quantity
@@ -83,6 +84,7 @@ class Source:
     proven: bool = True
     window_ns: int | None = None
     centred: bool = False
+    every_ns: int = 0
 
     @property
     def stretches(self) -> tuple[Ints, Ints]:
@@ -101,18 +103,15 @@ class Source:
         starts, ends = self.stretches
         if self.centred:
             return energy.power_at(self.curve, self.reading_ns)
-        joules, coverage, _ = energy.window_arrays(self.curve, starts, ends)
+        joules, coverage = energy.window_arrays(self.curve, starts, ends)
         return np.where(coverage >= WHOLLY, joules / ((ends - starts) / 1e9), np.nan)
 
     @property
     def overlap(self) -> int:
         """How many readings in a row speak of the same time, at least 1."""
-        every_ns = energy.usual_spacing_ns(self.reading_ns)
-        return (
-            math.ceil(self.window_ns / every_ns)
-            if self.window_ns and self.centred and every_ns
-            else 1
-        )
+        if not (self.centred and self.window_ns and self.every_ns):
+            return 1
+        return math.ceil(self.window_ns / self.every_ns)
 
     @property
     def exact(self) -> bool:
@@ -241,6 +240,7 @@ def _source(
         proven=proven,
         window_ns=window_ns,
         centred=centred,
+        every_ns=energy.usual_spacing_ns(curve.t_ns),
     )
 
 

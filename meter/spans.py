@@ -23,12 +23,11 @@ def over(curve: Curve, spans: Ints) -> WindowEnergy:
     lengths = spans[:, 1] - spans[:, 0]
     whole = int(lengths.sum())
     if not whole:
-        return WindowEnergy(0.0, 0.0, 0.0)
-    joules, coverage, edge_w = window_arrays(curve, spans[:, 0], spans[:, 1])
+        return WindowEnergy(0.0, 0.0)
+    joules, coverage = window_arrays(curve, spans[:, 0], spans[:, 1])
     return WindowEnergy(
         covered_j=math.fsum(joules.tolist()),
         coverage=sum((coverage * lengths).tolist()) / whole,
-        edge_w=sum(edge_w.tolist()) / len(spans),
     )
 
 
