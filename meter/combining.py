@@ -31,6 +31,8 @@ WIDEST = 0.5
 """An energy whose half-width is more than this share of it isn't stated."""
 LEAST_HEARD = 0.5
 """At least this share of a phase's time has to lie in the stretches that were used."""
+LEAST_OPEN = 0.002
+"""How far the whole and the readings are apart at least, as a share of it."""
 MOST_MOVED = 5000
 """So many readings tell well enough what their place in time matters."""
 WHOLLY = 0.995
@@ -48,8 +50,8 @@ class _Heard:
 
     @property
     def stretch_ns(self) -> float:
-        """How long a reading speaks of, usually."""
-        return float(np.median(self.ends - self.starts))
+        """How long a reading speaks of, or how far apart they are, usually."""
+        return self.source.blur_s * 1e9
 
     @property
     def blurred_ns(self) -> float:
@@ -143,17 +145,13 @@ def _of_block(
     parts, told = _parts(shares, block, heard, whole_j, 0)
     if parts is None:
         return {}
-    moved = _moved(shares, block, heard, whole_j)
-    open_share = max(around.sampling_low_j or 0.0, around.sampling_high_j or 0.0) / whole_j
+    around_j = max(around.sampling_low_j or 0.0, around.sampling_high_j or 0.0)
+    moved = _moved(shares, block, heard, whole_j, max(around_j, LEAST_OPEN * whole_j))
     found = {}
     for i in wanted:
         chosen = _and_below(block, i, up)
         joules = float(parts.joules[chosen].sum())
-        half = math.hypot(
-            parts.half_j(chosen),
-            float(np.abs(moved[:, chosen].sum(axis=1)).max()),
-            joules * open_share,
-        )
+        half = math.hypot(parts.half_j(chosen), *np.abs(moved[:, chosen].sum(axis=1)))
         if half <= WIDEST * joules and told[i] >= LEAST_HEARD:
             seconds = float((shares.spans[block[i]][:, 1] - shares.spans[block[i]][:, 0]).sum())
             found[block[i]] = _stated(book.meter, heard, around, joules, half, seconds / 1e9)
@@ -190,15 +188,27 @@ def _parts(
     return unmix(share, heard.mean_w[use], length_s[use], seconds=all_s, whole_j=whole_j), told
 
 
-def _moved(shares: Shares, block: list[int], heard: _Heard, whole_j: float) -> Floats:
-    """How far the parts move, J, if all readings are earlier or later by what they may be."""
+def _moved(
+    shares: Shares, block: list[int], heard: _Heard, whole_j: float, open_j: float
+) -> Floats:
+    """How far the parts move, J, by what isn't known of all readings together.
+
+    These are their place in time, and how much the whole is beside them: where the shares hardly
+    change, a little of either moves the parts by a lot.
+    """
     step = 1 + len(heard.starts) // MOST_MOVED
     some = _Heard(heard.source, heard.starts[::step], heard.ends[::step], heard.mean_w[::step])
     place_ns = round(heard.source.place_s * 1e9)
-    still, *moved = (_parts(shares, block, some, whole_j, by)[0] for by in (0, -place_ns, place_ns))
-    if still is None or not all(moved):
+    still, early, late, more = (
+        _parts(shares, block, some, all_j, by)[0]
+        for all_j, by in (
+            (whole_j, 0), (whole_j, -place_ns), (whole_j, place_ns), (whole_j + open_j, 0),
+        )
+    )  # fmt: skip
+    if not (still and early and late and more):
         return np.full((1, len(block)), np.inf)
-    return np.stack([m.joules - still.joules for m in moved if m])
+    in_time = np.maximum(np.abs(early.joules - still.joules), np.abs(late.joules - still.joules))
+    return np.stack((in_time, more.joules - still.joules))
 
 
 def _and_below(block: list[int], i: int, up: Sequence[int]) -> Bools:

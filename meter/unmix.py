@@ -22,7 +22,7 @@ BLOCKS = 20
 STUDENT_BLOCKS = 2.09
 """The 97.5 % quantile of Student's t with 19 degrees of freedom."""
 RANK = 1e-10
-UNKNOWN_W2 = 1e18
+UNKNOWN_W2 = 1e12
 """The variance of what the readings tell nothing of, W²."""
 
 
