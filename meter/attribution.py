@@ -7,6 +7,7 @@ from its repeats together, if they allow it (`unmix`), and else has no energy.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from vidmeter.meter.books import Book, Books
@@ -126,15 +127,10 @@ def _phase(
     total = total_of(counted if whole.devices else devices)
     done = work_done(group.work)
     errors = [one.phase.error for one in mine if one.phase.error]
-    half = share = None
-    if total.energy_j and whole.energy_j:
-        share = total.energy_j / whole.energy_j
-        half = ratio_half_width(total.energy_j, _widest(total), whole.energy_j, _widest(whole))
     concurrent = any(n in b.shared for b in answering)
     lags = [(one.gpu[1] - one.host[1]) / 1e9 for one in mine if one.gpu]
-    lengths = [(b - a) / 1e9 for a, b in (one.gpu or one.host for one in mine)]
-    again = len(mine) > 1
-    return PhaseSummary(
+    share, share_low, share_high = _share(total, whole)
+    summary = PhaseSummary(
         path=group.path,
         count=len(mine),
         windows=group.windows,
@@ -145,8 +141,8 @@ def _phase(
         per_unit=per_unit(total, done),
         complete=all(one.phase.end_ns is not None for one in mine),
         error=errors[0] if errors else None,
-        share_low=max(0.0, share - half) if share is not None and half is not None else None,
-        share_high=min(1.0, share + half) if share is not None and half is not None else None,
+        share_low=share_low,
+        share_high=share_high,
         resolved=all(d.resolved for d in counted),
         self_j=None if whole.energy_j is None else sum(float(b.own_j[n]) for b in answering),
         concurrent=concurrent,
@@ -156,11 +152,34 @@ def _phase(
         on_gpu=any(one.gpu for one in mine),
         host_s=sum(b - a for a, b in merged(one.host for one in mine)) / 1e9,
         lag_s=sum(lags) / len(lags) if lags else None,
-        first_s=lengths[0] if again else None,
-        first_j=first_j(answering, n, group.at[0]) if again and not concurrent else None,
-        rest_mean_s=sum(lengths[1:]) / (len(lengths) - 1) if again else None,
-        profile=profile(answering, n, group.at) if again and not concurrent else None,
     )
+    return _with_repeats(summary, group, mine, answering) if len(mine) > 1 else summary
+
+
+def _with_repeats(
+    summary: PhaseSummary, group: _Group, mine: Sequence[Placed], books: Sequence[Book]
+) -> PhaseSummary:
+    """The phase with what its repeats tell; energies only where nothing else was at work."""
+    lengths = [(b - a) / 1e9 for a, b in (one.gpu or one.host for one in mine)]
+    summary = replace(
+        summary, first_s=lengths[0], rest_mean_s=sum(lengths[1:]) / (len(lengths) - 1)
+    )
+    if summary.concurrent:
+        return summary
+    return replace(
+        summary,
+        first_j=first_j(books, group.place, group.at[0]),
+        profile=profile(books, group.place, group.at),
+    )
+
+
+def _share(total: Total, whole: Total) -> tuple[float | None, float | None, float | None]:
+    """A phase's share of the whole, and its 95 % interval."""
+    if not total.energy_j or not whole.energy_j:
+        return None, None, None
+    share = total.energy_j / whole.energy_j
+    half = ratio_half_width(total.energy_j, _widest(total), whole.energy_j, _widest(whole))
+    return share, max(0.0, share - half), min(1.0, share + half)
 
 
 def _widest(total: Total) -> float:

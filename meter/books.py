@@ -1,10 +1,11 @@
 """One device's energy, shared out among the phases: what is each one's own, and with all inside."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from vidmeter.meter import energy
 from vidmeter.meter.combining import Account, combine
 from vidmeter.meter.deviceenergy import RESOLVED, Meter, device_energy
 from vidmeter.meter.energy import Bools, Floats, Ints
@@ -51,37 +52,42 @@ class Books:
         here = np.asarray([span is not None for span in spans])
         edges = np.asarray([span or (0, 0) for span in spans], dtype=np.int64)
         start, end = edges[:, 0], np.maximum(edges[:, 0], edges[:, 1])
-        key = b"".join(each.tobytes() for each in (here, start, end))
-        if key not in self._known:
-            self._known[key] = shares(self._tree, start, end, here, window=self._window)
-        shared = self._known[key]
+        shared = self._shared_out(start, end, here)
         source = next((s for s in meter.sources if s.name == whole.source), None)
-        nodes = self._tree.nodes
-        own_j = shared.own_j(source.curve) if source else np.zeros(nodes + 1)
-        node, phase = self._tree.below[:, here[self._tree.below[1]]]
-        phase = phase[np.argsort(node, kind="stable")]
-        bounds = np.searchsorted(np.sort(node), np.arange(nodes + 1))
+        curve = source.curve if source else energy.points([], [])
+        own_j = shared.own_j(curve)
         found, others = {}, set()
-        for n in np.flatnonzero(np.diff(bounds)).tolist():
-            mine = phase[bounds[n] : bounds[n + 1]]
+        for n, mine in self._below(here):
             at = shared.spans[n]
             if not len(at):  # no phase of it has any length
                 at = np.full((1, 2), start[mine].min())
-            e = device_energy(meter, at, prefer=whole.source, fewest=RESOLVED)
-            all_j = over(source.curve, at).covered_j if source else 0.0
-            inside = np.unique(self._tree.node[mine])
-            kept = float(own_j[inside].sum()) / all_j if all_j else 1.0
+            found[n] = device_energy(meter, at, prefer=whole.source, fewest=RESOLVED)
+            all_j = over(curve, at).covered_j
+            kept = float(own_j[np.unique(self._tree.node[mine])].sum()) / all_j if all_j else 1.0
             if kept < ALONE:
                 others.add(n)
-                e = _scaled(e, kept)
-            found[n] = e
+                found[n] = _scaled(found[n], kept)
         account = Account(meter, shared, own_j, found, frozenset(others))
-        repeats = np.bincount(self._tree.node[here], minlength=nodes)
+        repeats = np.bincount(self._tree.node[here], minlength=self._tree.nodes)
         combined = combine(account, whole, up=self._tree.up, repeats=repeats)
         return Book(
             meter, shared, own_j, found | combined, frozenset(others), frozenset(combined),
             start, end, here,
         )  # fmt: skip
+
+    def _shared_out(self, start: Ints, end: Ints, here: Bools) -> Shares:
+        key = b"".join(each.tobytes() for each in (here, start, end))
+        if key not in self._known:
+            self._known[key] = shares(self._tree, start, end, here, window=self._window)
+        return self._known[key]
+
+    def _below(self, here: Bools) -> Iterator[tuple[int, Ints]]:
+        """The places that have a part in a device, and the phases at each or below it."""
+        node, phase = self._tree.below[:, here[self._tree.below[1]]]
+        phase = phase[np.argsort(node, kind="stable")]
+        bounds = np.searchsorted(np.sort(node), np.arange(self._tree.nodes + 1))
+        for n in np.flatnonzero(np.diff(bounds)).tolist():
+            yield n, phase[bounds[n] : bounds[n + 1]]
 
 
 def _scaled(e: DeviceEnergy, by: float) -> DeviceEnergy:

@@ -1,6 +1,7 @@
 """A summary as JSON, for programs. The schema is described in docs/summary.md; null is unknown."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -123,7 +124,7 @@ def _phase(phase: PhaseSummary) -> dict[str, Any]:
         "self_j": phase.self_j,
         "concurrent": phase.concurrent,
         "combined": phase.combined,
-        "facts": dict(phase.facts),
+        "facts": _finite(phase.facts),
         "processes": phase.processes,
         "on_gpu": phase.on_gpu,
         "host_s": phase.host_s,
@@ -141,6 +142,11 @@ def _phase(phase: PhaseSummary) -> dict[str, Any]:
         "complete": phase.complete,
         "error": phase.error,
     }
+
+
+def _finite(facts: Mapping[str, Any]) -> Any:
+    """What programs say of themselves, without the numbers that JSON has no word for."""
+    return json.loads(json.dumps(dict(facts)), parse_constant=lambda _: None)
 
 
 def _work(work: WorkDone) -> dict[str, Any]:

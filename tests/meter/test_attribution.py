@@ -1,5 +1,6 @@
 """Where the joules went: phases on several devices, in several processes, one over the other."""
 
+import json
 from array import array
 from collections import defaultdict
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from vidmeter.meter.run import GpuEvent, Phase, Run, Trace
 from vidmeter.meter.sample import Quantity, Series
 from vidmeter.meter.summarize import summarize
 from vidmeter.meter.summary import PhaseSummary, Summary
+from vidmeter.reports import jsonfile
 
 S = 1_000_000_000
 MS = 1_000_000
@@ -209,6 +211,9 @@ def test_only_what_all_of_a_group_say_alike_is_a_fact_of_it() -> None:
         Phase("3", "clip", 7 * S, 8 * S, pid=1, facts={**facts, "height": 480, "more": None}),
     )
     assert at(summarize(run(phases)), "clip").facts == facts
+    odd = replace(phases[0], facts={"guidance": float("inf"), "size": [1, 2]})
+    (written,) = json.loads(jsonfile.render(summarize(run([odd]))))["phases"]
+    assert written["facts"] == {"guidance": None, "size": [1, 2]}
 
 
 def test_a_program_belongs_to_the_innermost_shared_mark_around_it() -> None:
