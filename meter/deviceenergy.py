@@ -10,17 +10,17 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from vidmeter.meter import energy
+from vidmeter.meter import spans as many
 from vidmeter.meter.cards import known_of
 from vidmeter.meter.device import Device, Kind
-from vidmeter.meter.energy import WindowEnergy
+from vidmeter.meter.energy import Ints, WindowEnergy
 from vidmeter.meter.probing import probe
 from vidmeter.meter.run import Run
 from vidmeter.meter.sample import Quantity
 from vidmeter.meter.sources import NAMES, Source, sources_of
 from vidmeter.meter.summary import DeviceEnergy, Spans
 from vidmeter.meter.trust import set_aside
-from vidmeter.meter.uncertainty import Limits, Sampling, readings, sampling
+from vidmeter.meter.uncertainty import Limits, Sampling, independent, readings, sampling
 
 LEAST_COVERAGE = 0.95
 """Below this share of a window with readings, its energy is not stated."""
@@ -38,6 +38,9 @@ DISTRUST = 0.05
 """Two sources that differ by more than this, and time doesn't explain it, leave no trust."""
 RESOLVED = 10
 """A phase with fewer independent readings of a GPU than this is below resolution."""
+FEWEST_COUNTED = 2
+"""The same for devices that aren't GPUs. Their counters miss nothing and are right when they are
+read, so that only the edges are open, and these are in the interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,30 +83,33 @@ def meter_of(run: Run, device: Device) -> Meter:
 
 
 def device_energy(
-    meter: Meter, spans: Spans, *, prefer: str | None = None, fewest: int = 0
+    meter: Meter, spans: Spans | Ints, *, prefer: str | None = None, fewest: int = 0
 ) -> DeviceEnergy:
     """A device's energy over spans that don't overlap, from its sharpest source there.
 
     `prefer` names the source that the whole is taken from, so that its parts add up to it. An
-    energy that rests on fewer than `fewest` readings of power isn't stated.
+    energy that rests on fewer than `fewest` independent readings isn't stated; of a device that
+    counts its energy all of the time, two are enough.
     """
-    length_s = sum(end - start for start, end in spans) / 1e9
+    at = many.as_spans(spans)
+    length_s = int((at[:, 1] - at[:, 0]).sum()) / 1e9
     aside = {NAMES[quantity]: why for quantity, why in meter.aside.items()}
-    answers = _answers(meter, spans, length_s)
+    answers = _answers(meter, at, length_s)
     if not answers:
         return DeviceEnergy(
-            meter.device, None, None, None, None, 0.0, None, None, None, set_aside=aside
-        )
+            meter.device, None, None, None, None, 0.0, None, None, None,
+            resolved=not (fewest and any(many.over(s.curve, at).coverage for s in meter.sources)),
+            set_aside=aside,
+        )  # fmt: skip
     first = _preferred(answers, prefer) or _first(answers)
-    got, rests_on = first.got, readings(first.source, spans)
-    resolved = meter.device.kind is not Kind.GPU or rests_on >= fewest
+    got, alone = first.got, independent(first.source, at)
+    resolved = alone >= (fewest if meter.device.kind is Kind.GPU else min(fewest, FEWEST_COUNTED))
     stated = got.coverage >= LEAST_COVERAGE and resolved
     second = _second(first, answers) if stated else None
-    apart = _apart(first, second, spans) if second else None
+    apart = _apart(first, second, at) if second else None
     resolution = _resolution(first, second) if second else 0.0
     trusted = apart is None or abs(apart) <= DISTRUST + resolution
-    peaks = [energy.peak_w(first.source.curve, a, b) for a, b in spans]
-    peak_w = max((p for p in peaks if p is not None), default=None)
+    peak_w = many.peak_w(first.source.curve, at)
     low_j, high_j = _interval(first, peak_w, length_s)
     if second is not None and not trusted:  # one of the two is wrong, and it isn't known which
         low_j = min(low_j, second.got.covered_j - second.open.edge_j)
@@ -127,22 +133,22 @@ def device_energy(
         sampling_high_j=first.open.high_j if stated else None,
         gain_low=first.source.low,
         gain_high=first.source.high,
-        readings=rests_on,
+        readings=readings(first.source, at),
+        independent=alone,
         resolved=resolved,
         seen_share=first.source.seen_share,
         in_step=missed is not None and missed.in_step,
-        raw_j=_over(first.source.raw, spans).covered_j if stated and meter.calibrated else None,
+        raw_j=many.over(first.source.raw, at).covered_j if stated and meter.calibrated else None,
         trusted=trusted,
         set_aside=aside,
     )
 
 
-def _answers(meter: Meter, spans: Spans, length_s: float) -> list[_Answer]:
+def _answers(meter: Meter, spans: Ints, length_s: float) -> list[_Answer]:
     found = []
     for source in meter.sources:
-        got = _over(source.curve, spans)
-        spacing_s = energy.usual_spacing_ns(source.curve.t_ns) / 1e9
-        if got.coverage > 0 and length_s >= LEAST_SPACINGS * spacing_s:
+        got = many.over(source.curve, spans)
+        if got.coverage > 0 and length_s >= LEAST_SPACINGS * source.every_ns / 1e9:
             found.append(_Answer(source, got, sampling(source, spans, got, meter.limits)))
     return found
 
@@ -175,14 +181,14 @@ def _second(first: _Answer, answers: Sequence[_Answer]) -> _Answer | None:
     return min(others, key=lambda a: a.width_j, default=None)
 
 
-def _apart(first: _Answer, second: _Answer, spans: Spans) -> float | None:
+def _apart(first: _Answer, second: _Answer, spans: Ints) -> float | None:
     """The second answer over the first, less 1, over the time that both tell of.
 
     A mean over the last second ends half a second before its last reading.
     """
     curves = first.source.curve, second.source.curve
-    common = energy.seen_spans(curves[1], energy.seen_spans(curves[0], spans))
-    one, two = (_over(curve, common).covered_j for curve in curves)
+    common = many.seen(curves[1], many.seen(curves[0], spans))
+    one, two = (many.over(curve, common).covered_j for curve in curves)
     return two / one - 1 if one else None
 
 
@@ -199,17 +205,3 @@ def _interval(answer: _Answer, peak_w: float | None, length_s: float) -> tuple[f
     low_j = joules - math.hypot(joules * (1 - source.low), answer.open.low_j)
     high_j = joules + math.hypot(joules * (source.high - 1), answer.open.high_j) + unseen_j
     return low_j, high_j
-
-
-def _over(curve: energy.Curve, spans: Spans) -> WindowEnergy:
-    """The energy of several spans as one."""
-    parts = energy.energies(curve, [a for a, _ in spans], [b for _, b in spans])
-    lengths = [end - start for start, end in spans]
-    whole = sum(lengths)
-    if not whole:
-        return WindowEnergy(0.0, 0.0, 0.0)
-    return WindowEnergy(
-        covered_j=math.fsum(p.covered_j for p in parts),
-        coverage=sum(p.coverage * n for p, n in zip(parts, lengths, strict=True)) / whole,
-        edge_w=sum(p.edge_w for p in parts) / len(parts),
-    )

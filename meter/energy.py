@@ -69,8 +69,6 @@ class WindowEnergy:
 
     covered_j: float
     coverage: float
-    edge_w: float
-    """Mean of the power at both edges, W: what an error in time costs per second."""
 
 
 def usual_spacing_ns(t_ns: Ints) -> int:
@@ -144,6 +142,11 @@ def points(t_ns: ArrayLike, power_w: ArrayLike, *, nominal_ns: int = 0) -> Curve
     return _curve(_held(t), p[:-1], p[1:], seen)
 
 
+def tiles(window_ns: int, every_ns: int) -> bool:
+    """Whether windows that end so far apart fill the time, and none overlaps another."""
+    return abs(every_ns - window_ns) <= TILING * window_ns
+
+
 def boxes(
     t_ns: ArrayLike,
     power_w: ArrayLike,
@@ -163,7 +166,7 @@ def boxes(
     if len(t) < 2:
         return _nothing()
     every_ns = refresh_ns or usual_spacing_ns(t)
-    if abs(every_ns - window_ns) > TILING * window_ns:
+    if not tiles(window_ns, every_ns):
         return points(t - window_ns // 2, p, nominal_ns=nominal_ns)
     t = np.concatenate(([t[0] - every_ns], t))
     seen = np.diff(t) <= longest_bridge_ns(t, nominal_ns)
@@ -318,10 +321,16 @@ def power_at(curve: Curve, t_ns: ArrayLike) -> Floats:
 
 def energies(curve: Curve, start_ns: ArrayLike, end_ns: ArrayLike) -> list[WindowEnergy]:
     """The energy of many windows at once; starts and ends in ns, each end at or after its start."""
+    parts = [part.tolist() for part in window_arrays(curve, start_ns, end_ns)]
+    return [WindowEnergy(*each) for each in zip(*parts, strict=True)]
+
+
+def window_arrays(curve: Curve, start_ns: ArrayLike, end_ns: ArrayLike) -> tuple[Floats, Floats]:
+    """The same as two arrays: the covered energy, J, and the covered share, 0-1."""
     a = np.atleast_1d(np.asarray(start_ns, dtype=np.int64))
     b = np.atleast_1d(np.asarray(end_ns, dtype=np.int64))
     if curve.empty:
-        return [WindowEnergy(0.0, 0.0, 0.0)] * len(a)
+        return np.zeros(len(a)), np.zeros(len(a))
     joules = _cumulative_j(curve, b) - _cumulative_j(curve, a)
     covered_ns = np.maximum(np.minimum(b, curve.t_ns[-1]) - np.maximum(a, curve.t_ns[0]), 0)
     covered = covered_ns.astype(np.float64)
@@ -330,26 +339,14 @@ def energies(curve: Curve, start_ns: ArrayLike, end_ns: ArrayLike) -> list[Windo
         overlap = np.maximum(np.minimum(b, hi) - np.maximum(a, lo), 0)
         held_whole = (a <= lo) & (b >= hi) & curve.whole[i]
         covered -= np.where(held_whole, 0, overlap)
-    edge = np.nanmean(
-        np.stack([np.nan_to_num(power_at(curve, a)), np.nan_to_num(power_at(curve, b))]), axis=0
-    )
     length = (b - a).astype(np.float64)
     share = np.where(length > 0, covered / np.where(length > 0, length, 1.0), 1.0)
-    return [
-        WindowEnergy(float(j), float(min(max(c, 0.0), 1.0)), float(w))
-        for j, c, w in zip(joules, share, edge, strict=True)
-    ]
+    return joules, np.clip(share, 0.0, 1.0)
 
 
-def seen_spans(curve: Curve, spans: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """The parts of spans (ns) that a curve saw."""
-    if curve.empty:
-        return ()
-    left = [(max(a, int(curve.t_ns[0])), min(b, int(curve.t_ns[-1]))) for a, b in spans]
-    for i in np.flatnonzero(~curve.seen):
-        gap = int(curve.t_ns[i]), int(curve.t_ns[i + 1])
-        left = [part for a, b in left for part in ((a, min(b, gap[0])), (max(a, gap[1]), b))]
-    return tuple((a, b) for a, b in left if a < b)
+def cumulative_j(curve: Curve, t_ns: Ints) -> Floats:
+    """The energy up to instants, J, from any start; flat where the curve tells nothing."""
+    return np.zeros(len(t_ns)) if curve.empty else _cumulative_j(curve, t_ns)
 
 
 def energy(curve: Curve, start_ns: int, end_ns: int) -> WindowEnergy:

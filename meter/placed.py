@@ -106,8 +106,8 @@ def _elsewhere(run: Run, events: Iterable[GpuEvent]) -> dict[int, frozenset[str]
     A process that queued nothing on any GPU may be at work for all of them, and has no such.
     """
     claims: dict[int, set[str]] = {}
-    for event in events:
-        if uuid := gpu_uuid(event.device, run.devices):
-            claims.setdefault(event.pid, set()).add(uuid)
+    for pid, name in {(event.pid, event.device) for event in events}:
+        if uuid := gpu_uuid(name, run.devices):
+            claims.setdefault(pid, set()).add(uuid)
     everyones = set().union(*claims.values()) if claims else set()
     return {pid: frozenset(everyones - own) for pid, own in claims.items()}

@@ -6,7 +6,9 @@ source whose sensor looks only part of the time, or too coarsely for the window 
 passed over for one that is sharper (`summarize`); one that can't be true is set aside (`trust`).
 """
 
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,6 +35,7 @@ UNKNOWN_SHARE = 0.2
 published: 20 of 100 ms (Quadro RTX 8000, arXiv 2312.02741)."""
 
 COARSE_S = 0.5
+WHOLLY = 0.999
 
 ORDER = (
     Quantity.POWER_RING,
@@ -62,7 +65,10 @@ class Source:
     long a reading speaks of (what happens within is not seen), `place_s` how far off in time a
     reading may be. `seen_share` is the share of the time that the sensor looks; None if unknown,
     and then `least_share` is what it has to be taken for. `proven` is False where that is only
-    known of other cards. `raw` is the curve without calibration.
+    known of other cards. `raw` is the curve without calibration. `window_ns` is how long a reading
+    averages over, None where that isn't known; then, and for counters, it is taken to speak of the
+    time since the one before. `centred`: `reading_ns` are the middles of these windows.
+    `every_ns` is how far apart the curve's knots usually are.
     """
 
     quantity: Quantity
@@ -76,6 +82,41 @@ class Source:
     seen_share: float | None
     least_share: float = 1.0
     proven: bool = True
+    window_ns: int | None = None
+    centred: bool = False
+    every_ns: int = 0
+
+    @property
+    def stretches(self) -> tuple[Ints, Ints]:
+        """From when until when each of its readings speaks, ns."""
+        if self.centred and self.window_ns:
+            starts = self.reading_ns - self.window_ns // 2
+            return starts, starts + self.window_ns
+        starts, ends = self.reading_ns[:-1], self.reading_ns[1:]
+        if self.window_ns:
+            starts = np.maximum(starts, ends - round((1 + energy.TILING) * self.window_ns))
+        return starts, ends
+
+    @property
+    def mean_w(self) -> Floats:
+        """The mean power that each reading tells of its stretch, W; NaN where that wasn't seen."""
+        starts, ends = self.stretches
+        if self.centred:
+            return energy.power_at(self.curve, self.reading_ns)
+        joules, coverage = energy.window_arrays(self.curve, starts, ends)
+        return np.where(coverage >= WHOLLY, joules / ((ends - starts) / 1e9), np.nan)
+
+    @property
+    def overlap(self) -> int:
+        """How many readings in a row speak of the same time, at least 1."""
+        if not (self.centred and self.window_ns and self.every_ns):
+            return 1
+        return math.ceil(self.window_ns / self.every_ns)
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is known which time each reading speaks of."""
+        return self.counts or self.window_ns is not None
 
     @property
     def name(self) -> str:
@@ -101,6 +142,16 @@ class Source:
     def full_time(self) -> bool:
         """Whether its sensor is known to miss nothing; counters are not known to."""
         return self.seen_share is not None and self.seen_share >= 0.95
+
+
+class _Power(NamedTuple):
+    """The integral of a series of power; how long a reading speaks of, how far off it may be."""
+
+    curve: Curve
+    blur_ns: int
+    place_ns: int
+    window_ns: int | None = None
+    centred: bool = False
 
 
 def sources_of(run: Run, device: Device) -> list[Source]:
@@ -143,6 +194,8 @@ def _source(
     calibration: Calibration | None,
 ) -> Source:
     low, high = bounds(device, calibration)
+    window_ns: int | None = None
+    centred = False
     if series.quantity is Quantity.CPU_BUSY:
         busy = energy.counter(trace.t_ns, trace.value, nominal_ns=run.period_ns)
         raw = energy.scaled(busy, float(device.facts["watts_per_busy_cpu"]))
@@ -161,7 +214,7 @@ def _source(
         blur_ns = energy.usual_spacing_ns(raw.t_ns)
         place_ns, share = _tick_place_ns(trace, blur_ns) if ticking else 1_000_000, None
     else:
-        raw, blur_ns, place_ns = _power(run, device, series, trace, quality)
+        raw, blur_ns, place_ns, window_ns, centred = _power(run, device, series, trace, quality)
         share = 1.0 if series.quantity is Quantity.POWER_RING else None
         if quality is not None and share is None:
             share = quality.seen_share
@@ -185,6 +238,9 @@ def _source(
         seen_share=share,
         least_share=least_share,
         proven=proven,
+        window_ns=window_ns,
+        centred=centred,
+        every_ns=energy.usual_spacing_ns(curve.t_ns),
     )
 
 
@@ -211,8 +267,8 @@ def _leaps(run: Run, device: Device) -> list[tuple[int, int]]:
 
 def _power(
     run: Run, device: Device, series: Series, trace: Trace, quality: SeriesQuality | None
-) -> tuple[Curve, int, int]:
-    """The integral of a series of power; how long a reading speaks of, and how far off it may be.
+) -> _Power:
+    """The integral of a series of power, and what its readings speak of.
 
     A card under power never draws nothing: a reading of 0 W is a failed one, and left out.
     """
@@ -233,16 +289,17 @@ def _power(
     lag_ns = quality.lag_ns if quality else None
     if lag_ns:
         curve = energy.points(t_ns, power_w, nominal_ns=run.period_ns)
-        return energy.sluggish(curve, lag_ns), every_ns, place_ns
+        return _Power(energy.sluggish(curve, lag_ns), every_ns, place_ns)
     window_ns = quality.window_ns if quality else None
     if series.quantity is Quantity.POWER_RING:
         window_ns = window_ns or every_ns
     if not window_ns:
         # A reading may speak of any time up to the one before it.
         curve = energy.points(t_ns, power_w, nominal_ns=run.period_ns)
-        return curve, every_ns, max(place_ns, every_ns // 2)
+        return _Power(curve, every_ns, max(place_ns, every_ns // 2))
     curve = energy.boxes(t_ns, power_w, window_ns, refresh_ns=refresh_ns, nominal_ns=run.period_ns)
-    return curve, max(window_ns, every_ns), place_ns
+    centred = not energy.tiles(window_ns, every_ns)
+    return _Power(curve, max(window_ns, every_ns), place_ns, window_ns, centred)
 
 
 def _tick_place_ns(trace: Trace, tick_ns: int) -> int:

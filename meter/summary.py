@@ -36,8 +36,9 @@ class DeviceEnergy:
     which the sensor's own gain leaves it. `low_j` and `high_j` combine both in quadrature, with
     room for what was not seen.
 
-    `readings` is how many of the source's readings the energy rests on; `resolved` is False where
-    they are too few. `seen_share` is the part of the time in which the sensor looks. `raw_j` is
+    `readings` is how many of the source's readings lie in the window, `independent` how many of
+    them speak of nothing but the window, each of another part of it; `resolved` is False where
+    these are too few. `seen_share` is the part of the time in which the sensor looks. `raw_j` is
     the energy before calibration, None without one. `disagreement` is the second source's energy
     over the first's, less 1; `resolution` is what the edges of the window may explain of that, and
     `trusted` is False where they don't. `set_aside` are sources that can't be true, by name, and
@@ -62,6 +63,7 @@ class DeviceEnergy:
     gain_low: float | None = None
     gain_high: float | None = None
     readings: int = 0
+    independent: int = 0
     resolved: bool = True
     seen_share: float | None = None
     in_step: bool = False
@@ -178,11 +180,27 @@ class WorkDone:
 class PhaseSummary:
     """All phases of one name at one place of the tree, together.
 
-    `count` of them, in `windows`; those that overlap are merged, so that parallel ones aren't
+    `count` of them, in `windows`: the time on the GPU where it is known, else that in the program,
+    with that of the phases inside; those that overlap are merged, so that parallel ones aren't
     counted twice. `share` is the part of the window's total, and `share_low` to `share_high` its
     95 % interval, in which the sensors' gain has no part. `complete` is False when one was left
     open by a program that ended inside it; `error` names an exception that left one. `resolved` is
     False where a sensor has too few readings for a number.
+
+    `self_j` is the energy while none of the phases inside was open: these of all phases and the
+    run's `unattributed_j` add up to its total, always. Of a phase that isn't resolved it is no
+    measurement, but what the readings around it give. `concurrent` says that others, not inside it,
+    were at work at the same time, and that its energies are even shares. `combined` says that each
+    of its repeats is too short for the sensor, and its energy was found from all `count` of them
+    together.
+
+    `facts` are those that all of them share, `processes` how many processes they ran in. `on_gpu`
+    says whether the GPU's own time of any is known. `host_s` is the time in which one was open in
+    the program, s, and `lag_s` how much later than there it ended on the GPU, on average.
+
+    `first_s` is the length of the first repeat, `first_j` its energy where that can be resolved,
+    `rest_mean_s` the mean length of the others; None without repeats. `profile` is the mean power
+    over the course of one repeat, W, in parts of equal length, None where too few readings tell.
     """
 
     path: tuple[str, ...]
@@ -198,6 +216,18 @@ class PhaseSummary:
     share_low: float | None = None
     share_high: float | None = None
     resolved: bool = True
+    self_j: float | None = None
+    concurrent: bool = False
+    combined: bool = False
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    processes: int = 1
+    on_gpu: bool = False
+    host_s: float = 0.0
+    lag_s: float | None = None
+    first_s: float | None = None
+    first_j: float | None = None
+    rest_mean_s: float | None = None
+    profile: tuple[float | None, ...] | None = None
 
     @property
     def duration_s(self) -> float:

@@ -7,19 +7,21 @@ of two of them. What was not seen at all only ever adds energy.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from vidmeter.meter import energy
+from vidmeter.meter import spans as many
 from vidmeter.meter.aliasing import IDLE_SHARE, Missed, missed
-from vidmeter.meter.energy import Floats, WindowEnergy
+from vidmeter.meter.energy import Floats, Ints, WindowEnergy
 from vidmeter.meter.sources import Source
 
 WITHIN = 0.25
 """An edge within a reading: a step in it moves its energy by a quarter of the step at most, or a
 reading's length × step / 4, if the reading is shared out evenly."""
+OF_SPANS = 0.98
+"""A reading speaks of spans if they hold this share of its time."""
 LEAST_SWING = 0.1
 """What power is taken to vary by within a reading at least, as a share of it."""
 
@@ -51,9 +53,7 @@ class Limits:
         return IDLE_SHARE * self.most_w if self.most_w else 0.0
 
 
-def sampling(
-    source: Source, spans: Sequence[tuple[int, int]], got: WindowEnergy, limits: Limits
-) -> Sampling:
+def sampling(source: Source, spans: Ints, got: WindowEnergy, limits: Limits) -> Sampling:
     """What a source leaves open about the energy of spans that don't overlap."""
     edge_j = _edges_j(source, spans)
     if not source.full_time and not source.counts:
@@ -63,7 +63,7 @@ def sampling(
     power_w = _readings_w(source, spans)
     most_w = limits.most_w or float(power_w.max(initial=0.0))
     open_w = missed(power_w, seen_share=source.least_share, least_w=limits.least_w, most_w=most_w)
-    seconds = sum(b - a for a, b in spans) / 1e9 * got.coverage
+    seconds = int((spans[:, 1] - spans[:, 0]).sum()) / 1e9 * got.coverage
     return Sampling(
         edge_j,
         math.hypot(edge_j, open_w.low_w * seconds),
@@ -72,12 +72,20 @@ def sampling(
     )
 
 
-def readings(source: Source, spans: Sequence[tuple[int, int]]) -> int:
+def readings(source: Source, spans: Ints) -> int:
     """How many of a source's readings lie in spans."""
-    starts, ends = zip(*spans, strict=True) if spans else ((), ())
-    first = np.searchsorted(source.reading_ns, starts, side="left")
-    last = np.searchsorted(source.reading_ns, ends, side="right")
-    return int((last - first).sum())
+    return len(many.at_instants(source.reading_ns, spans))
+
+
+def independent(source: Source, spans: Ints) -> int:
+    """How many of a source's readings speak of spans alone, and each of another time.
+
+    What a reading tells of other times as well is no evidence of these, but for the instants
+    between one step and the next.
+    """
+    starts, ends = source.stretches
+    inside = many.time_inside(spans, starts, ends) >= OF_SPANS * (ends - starts)
+    return int(np.count_nonzero(inside)) // source.overlap
 
 
 def quadrature(*parts: float) -> float:
@@ -90,9 +98,9 @@ def ratio_half_width(a_j: float, a_open_j: float, b_j: float, b_open_j: float) -
     return abs(a_j / b_j) * math.hypot(a_open_j / a_j if a_j else 0.0, b_open_j / b_j)
 
 
-def _edges_j(source: Source, spans: Sequence[tuple[int, int]]) -> float:
+def _edges_j(source: Source, spans: Ints) -> float:
     """All edges together: what happens within a reading, and when the reading really was."""
-    edges = np.asarray(spans, dtype=np.int64).ravel()
+    edges = spans.ravel()
     around = np.asarray([-1.0, -0.5, 0.0, 0.5, 1.0]) * source.blur_s * 1e9
     power = energy.power_at(source.curve, edges[:, None] + around.astype(np.int64)[None, :])
     power = np.nan_to_num(power)
@@ -103,25 +111,18 @@ def _edges_j(source: Source, spans: Sequence[tuple[int, int]]) -> float:
     return float(np.sqrt((each_j**2).sum()))
 
 
-def _between_j(source: Source, spans: Sequence[tuple[int, int]]) -> float:
+def _between_j(source: Source, spans: Ints) -> float:
     """Changes between two readings came at any time between them: uniform, so 1 / √12 of each."""
-    squares = 0.0
     curve = source.curve
-    for a, b in spans:
-        low = int(np.searchsorted(curve.t_ns, a, side="left"))
-        high = int(np.searchsorted(curve.t_ns, b, side="right"))
-        seconds = np.diff(curve.t_ns[low:high]) / 1e9
-        change_w = (curve.end_w - curve.start_w)[low : max(low, high - 1)]
-        squares += float(((seconds * change_w) ** 2).sum())
-    return 1.96 * math.sqrt(squares / 12)
+    low = np.searchsorted(curve.t_ns, spans[:, 0], side="left")
+    high = np.searchsorted(curve.t_ns, spans[:, 1], side="right")
+    between = many.ranges(low, high - 1)
+    seconds = (curve.t_ns[between + 1] - curve.t_ns[between]) / 1e9
+    change_w = curve.end_w[between] - curve.start_w[between]
+    return 1.96 * math.sqrt(float(((seconds * change_w) ** 2).sum()) / 12)
 
 
-def _readings_w(source: Source, spans: Sequence[tuple[int, int]]) -> Floats:
-    inside = [
-        source.reading_ns[
-            np.searchsorted(source.reading_ns, a) : np.searchsorted(source.reading_ns, b, "right")
-        ]
-        for a, b in spans
-    ]
-    power = energy.power_at(source.curve, np.concatenate(inside) if inside else [])
+def _readings_w(source: Source, spans: Ints) -> Floats:
+    inside = source.reading_ns[many.at_instants(source.reading_ns, spans)]
+    power = energy.power_at(source.curve, inside)
     return power[~np.isnan(power)]

@@ -1,6 +1,7 @@
 """A summary as JSON, for programs. The schema is described in docs/summary.md; null is unknown."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -66,6 +67,7 @@ def _device(e: DeviceEnergy) -> dict[str, Any]:
         "coverage": e.coverage,
         "source": e.source,
         "readings": e.readings,
+        "independent": e.independent,
         "resolved": e.resolved,
         "seen_share": e.seen_share,
         "second_source": e.second_source,
@@ -119,6 +121,18 @@ def _phase(phase: PhaseSummary) -> dict[str, Any]:
         "share_low": phase.share_low,
         "share_high": phase.share_high,
         "resolved": phase.resolved,
+        "self_j": phase.self_j,
+        "concurrent": phase.concurrent,
+        "combined": phase.combined,
+        "facts": _finite(phase.facts),
+        "processes": phase.processes,
+        "on_gpu": phase.on_gpu,
+        "host_s": phase.host_s,
+        "lag_s": phase.lag_s,
+        "first_s": phase.first_s,
+        "first_j": phase.first_j,
+        "rest_mean_s": phase.rest_mean_s,
+        "profile": None if phase.profile is None else list(phase.profile),
         "by_device": [
             {k: v for k, v in _device(e).items() if k not in ("facts", "scope")}
             for e in phase.devices
@@ -128,6 +142,11 @@ def _phase(phase: PhaseSummary) -> dict[str, Any]:
         "complete": phase.complete,
         "error": phase.error,
     }
+
+
+def _finite(facts: Mapping[str, Any]) -> Any:
+    """What programs say of themselves, without the numbers that JSON has no word for."""
+    return json.loads(json.dumps(dict(facts)), parse_constant=lambda _: None)
 
 
 def _work(work: WorkDone) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from vidmeter.meter import energy
+from vidmeter.meter import energy, spans
 from vidmeter.meter.sensors.curve import PowerCurve
 
 S = 1_000_000_000
@@ -278,11 +278,26 @@ def test_what_a_curve_saw_of_spans_leaves_out_its_gaps_and_what_is_outside() -> 
     t = np.concatenate((np.arange(0, 2 * S, 50 * MS), np.arange(5 * S, 8 * S, 50 * MS)))
     curve = energy.points(t, np.full(len(t), 100.0))
     gap = (int(1.95 * S), 5 * S)
-    assert energy.seen_spans(curve, [(S, 6 * S)]) == ((S, gap[0]), (gap[1], 6 * S))
-    assert energy.seen_spans(curve, [(3 * S, 4 * S)]) == ()
-    (only,) = energy.seen_spans(curve, [(6 * S, 20 * S)])
+
+    def seen(*asked: tuple[int, int]) -> list[tuple[int, int]]:
+        return [(int(a), int(b)) for a, b in spans.seen(curve, spans.as_spans(asked))]
+
+    assert seen((S, 6 * S)) == [(S, gap[0]), (gap[1], 6 * S)]
+    assert seen((3 * S, 4 * S)) == []
+    (only,) = seen((6 * S, 20 * S))
     assert only[0] == 6 * S and only[1] < 8.2 * S
-    assert energy.seen_spans(energy.points([], []), [(0, S)]) == ()
+    assert not len(spans.seen(energy.points([], []), spans.as_spans([(0, S)])))
+
+
+def test_many_spans_at_once_say_what_each_of_them_says_alone() -> None:
+    t = np.arange(0, 10 * S, 50 * MS)
+    curve = energy.points(t, 100 + 50 * np.sin(t / S))
+    several = spans.as_spans([(a * MS, (a + 70) * MS) for a in range(200, 9_000, 130)])
+    alone = [energy.energy(curve, int(a), int(b)).covered_j for a, b in several]
+    peaks = [energy.peak_w(curve, int(a), int(b)) or 0.0 for a, b in several]
+
+    assert spans.over(curve, several).covered_j == pytest.approx(sum(alone), rel=1e-12)
+    assert spans.peak_w(curve, several) == max(peaks)
 
 
 def test_ticks_seen_at_odd_times_are_placed_on_their_grid() -> None:

@@ -1,0 +1,110 @@
+"""One device's energy, shared out among the phases: what is each one's own, and with all inside."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from vidmeter.meter import energy
+from vidmeter.meter.combining import Account, combine
+from vidmeter.meter.deviceenergy import RESOLVED, Meter, device_energy
+from vidmeter.meter.energy import Bools, Floats, Ints
+from vidmeter.meter.placed import Placed
+from vidmeter.meter.shares import Shares, Tree, shares
+from vidmeter.meter.spans import over
+from vidmeter.meter.summary import DeviceEnergy
+
+ALONE = 1 - 1e-9
+"""A phase that keeps this share of the energy of its time shared it with nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """The account of one device, by the number of the place in the tree.
+
+    `own_j` is each place's own energy, and last nobody's; `of` is that with all below, for the
+    places that have a part in the device. `shared` had to share, `combined` were found from their
+    repeats together. `start_ns`, `end_ns` and `here` tell of each phase when, and whether, the
+    device was at it.
+    """
+
+    meter: Meter
+    shares: Shares
+    own_j: Floats
+    of: dict[int, DeviceEnergy]
+    shared: frozenset[int]
+    combined: frozenset[int]
+    start_ns: Ints
+    end_ns: Ints
+    here: Bools
+
+
+class Books:
+    """Makes the books of a run's devices; time that several have alike is shared out once."""
+
+    def __init__(self, tree: Tree, placed: Sequence[Placed], window: tuple[int, int]) -> None:
+        self._tree, self._placed, self._window = tree, placed, window
+        self._known: dict[bytes, Shares] = {}
+
+    def of(self, meter: Meter, whole: DeviceEnergy) -> Book:
+        """The book of a device; `whole` is its energy over all of the window."""
+        spans = [one.on(meter.device) for one in self._placed]
+        here = np.asarray([span is not None for span in spans])
+        edges = np.asarray([span or (0, 0) for span in spans], dtype=np.int64)
+        start, end = edges[:, 0], np.maximum(edges[:, 0], edges[:, 1])
+        shared = self._shared_out(start, end, here)
+        source = next((s for s in meter.sources if s.name == whole.source), None)
+        curve = source.curve if source else energy.points([], [])
+        own_j = shared.own_j(curve)
+        found, others = {}, set()
+        for n, mine in self._below(here):
+            at = shared.spans[n]
+            if not len(at):  # no phase of it has any length
+                at = np.full((1, 2), start[mine].min())
+            found[n] = device_energy(meter, at, prefer=whole.source, fewest=RESOLVED)
+            all_j = over(curve, at).covered_j
+            kept = float(own_j[np.unique(self._tree.node[mine])].sum()) / all_j if all_j else 1.0
+            if kept < ALONE:
+                others.add(n)
+                found[n] = _scaled(found[n], kept)
+        account = Account(meter, shared, own_j, found, frozenset(others))
+        repeats = np.bincount(self._tree.node[here], minlength=self._tree.nodes)
+        combined = combine(account, whole, up=self._tree.up, repeats=repeats)
+        return Book(
+            meter, shared, own_j, found | combined, frozenset(others), frozenset(combined),
+            start, end, here,
+        )  # fmt: skip
+
+    def _shared_out(self, start: Ints, end: Ints, here: Bools) -> Shares:
+        key = b"".join(each.tobytes() for each in (here, start, end))
+        if key not in self._known:
+            self._known[key] = shares(self._tree, start, end, here, window=self._window)
+        return self._known[key]
+
+    def _below(self, here: Bools) -> Iterator[tuple[int, Ints]]:
+        """The places that have a part in a device, and the phases at each or below it."""
+        node, phase = self._tree.below[:, here[self._tree.below[1]]]
+        phase = phase[np.argsort(node, kind="stable")]
+        bounds = np.searchsorted(np.sort(node), np.arange(self._tree.nodes + 1))
+        for n in np.flatnonzero(np.diff(bounds)).tolist():
+            yield n, phase[bounds[n] : bounds[n + 1]]
+
+
+def _scaled(e: DeviceEnergy, by: float) -> DeviceEnergy:
+    """The part of an energy that is left after sharing; its errors shrink with it."""
+
+    def part(value: float | None) -> float | None:
+        return None if value is None else value * by
+
+    return replace(
+        e,
+        energy_j=part(e.energy_j),
+        low_j=part(e.low_j),
+        high_j=part(e.high_j),
+        covered_j=part(e.covered_j),
+        mean_w=part(e.mean_w),
+        second_j=part(e.second_j),
+        sampling_low_j=part(e.sampling_low_j),
+        sampling_high_j=part(e.sampling_high_j),
+        raw_j=part(e.raw_j),
+    )

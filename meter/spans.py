@@ -1,0 +1,96 @@
+"""A curve over many spans of time at once: their energy, their peak, what of them was seen.
+
+A phase that comes back thousands of times is one window of thousands of spans. They are held as an
+array of two columns, start and end in ns, ascending and apart from each other, and never looked at
+one by one.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from vidmeter.meter.energy import Bools, Curve, Ints, WindowEnergy, power_at, window_arrays
+
+
+def as_spans(spans: ArrayLike) -> Ints:
+    """Any spans as an array of starts and ends, ns."""
+    return np.asarray(spans, dtype=np.int64).reshape(-1, 2)
+
+
+def over(curve: Curve, spans: Ints) -> WindowEnergy:
+    """The energy of several spans as one."""
+    lengths = spans[:, 1] - spans[:, 0]
+    whole = int(lengths.sum())
+    if not whole:
+        return WindowEnergy(0.0, 0.0)
+    joules, coverage = window_arrays(curve, spans[:, 0], spans[:, 1])
+    return WindowEnergy(
+        covered_j=math.fsum(joules.tolist()),
+        coverage=sum((coverage * lengths).tolist()) / whole,
+    )
+
+
+def peak_w(curve: Curve, spans: Ints) -> float | None:
+    """The highest power seen in spans, W; None where nothing was."""
+    if curve.empty:
+        return None
+    first = np.searchsorted(curve.t_ns, spans[:, 0], side="left")
+    last = np.searchsorted(curve.t_ns, spans[:, 1], side="right") - 1
+    inner = ranges(first, last)
+    inner = inner[curve.seen[inner]]
+    edges = power_at(curve, spans.ravel())
+    found = np.concatenate((edges[~np.isnan(edges)], curve.start_w[inner], curve.end_w[inner]))
+    return float(found.max()) if len(found) else None
+
+
+def seen(curve: Curve, spans: Ints) -> Ints:
+    """The parts of spans that a curve saw."""
+    if curve.empty:
+        return spans[:0]
+    turns = np.flatnonzero(np.diff(np.concatenate(([False], curve.seen, [False]))))
+    starts, ends = curve.t_ns[turns[0::2]], curve.t_ns[turns[1::2]]
+    first = np.searchsorted(ends, spans[:, 0], side="right")
+    last = np.searchsorted(starts, spans[:, 1], side="left")
+    part = ranges(first, last)
+    of = np.repeat(np.arange(len(spans)), np.maximum(last - first, 0))
+    return np.column_stack(
+        (np.maximum(spans[of, 0], starts[part]), np.minimum(spans[of, 1], ends[part]))
+    )
+
+
+def at_instants(t_ns: Ints, spans: Ints) -> Ints:
+    """The numbers of those instants that lie in spans, both edges included."""
+    first = np.searchsorted(t_ns, spans[:, 0], side="left")
+    return ranges(first, np.searchsorted(t_ns, spans[:, 1], side="right"))
+
+
+def holds(spans: Ints, starts: Ints, ends: Ints) -> Bools:
+    """Whether each stretch from a start to an end lies within one of the spans."""
+    if not len(spans):
+        return np.zeros(len(starts), dtype=np.bool_)
+    i = np.searchsorted(spans[:, 0], starts, side="right") - 1
+    found: Bools = (i >= 0) & (ends <= spans[np.maximum(i, 0), 1])
+    return found
+
+
+def time_inside(spans: Ints, starts: Ints, ends: Ints) -> Ints:
+    """How much of each stretch from a start to an end lies within spans, ns."""
+    if not len(spans):
+        return np.zeros(len(starts), dtype=np.int64)
+    before = np.cumsum(spans[:, 1] - spans[:, 0]) - (spans[:, 1] - spans[:, 0])
+
+    def upto(t_ns: Ints) -> Ints:
+        i = np.searchsorted(spans[:, 0], t_ns, side="right") - 1
+        at = np.maximum(i, 0)
+        inside = before[at] + np.minimum(t_ns, spans[at, 1]) - spans[at, 0]
+        return np.where(i < 0, 0, inside)
+
+    return upto(ends) - upto(starts)
+
+
+def ranges(first: Ints, last: Ints) -> Ints:
+    """All whole numbers from each first up to its last, which is left out."""
+    count = np.maximum(last - first, 0)
+    before = np.cumsum(count) - count
+    return np.repeat(first - before, count) + np.arange(count.sum())
