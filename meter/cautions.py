@@ -6,12 +6,14 @@ from vidmeter.meter.cards import known_of
 from vidmeter.meter.device import Kind, Provenance
 from vidmeter.meter.run import Event, Run
 from vidmeter.meter.sample import Quantity
-from vidmeter.meter.summary import Caution, DeviceEnergy, Net
+from vidmeter.meter.summary import Caution, DeviceEnergy, GpuTime, Net
 
 FULL_COVERAGE = 0.99
 DISAGREE = 0.02
 OLD_STAMP_S = 0.75
 """The slowest readings are renewed every half second: an older one is not just late."""
+MISPLACED_NS = 500_000
+"""A GPU's events are to be known better than this; readings of power are slower by far."""
 LATE_SHARE = 0.05
 """More late ticks than this are worth a word; the readings taken are right all the same."""
 
@@ -125,6 +127,20 @@ def idle_cautions(net: Net | None) -> list[Caution]:
             "not_idle",
             "what was taken for idle draws more than the command: the machine wasn't idle then",
             "measure again with nothing else running, or leave --idle out",
+        )
+    ]
+
+
+def gpu_time_cautions(gpu_time: GpuTime | None) -> list[Caution]:
+    """Doubts about where phases lie on a GPU."""
+    if gpu_time is None or gpu_time.error_ns <= MISPLACED_NS:
+        return []
+    return [
+        Caution(
+            "gpu_time",
+            f"a GPU's clock could be tied to the host's to {gpu_time.error_ns / 1e6:.2g} ms only,"
+            f" at {gpu_time.anchors} quiet moments: the edges of its phases may be off by as much",
+            None,
         )
     ]
 

@@ -9,12 +9,18 @@ modelled.
 from dataclasses import replace
 
 from vidmeter.meter.attribution import attribute
-from vidmeter.meter.cautions import device_cautions, idle_cautions, run_cautions
+from vidmeter.meter.cautions import (
+    device_cautions,
+    gpu_time_cautions,
+    idle_cautions,
+    run_cautions,
+)
 from vidmeter.meter.conditions import condition_cautions, conditions
 from vidmeter.meter.deviceenergy import device_energy, meter_of
+from vidmeter.meter.gputime import quality, timelines
 from vidmeter.meter.idle import idle_of, net_of
 from vidmeter.meter.run import Run
-from vidmeter.meter.summary import Summary
+from vidmeter.meter.summary import GpuTime, Summary
 from vidmeter.meter.totals import total_of
 from vidmeter.meter.work import per_unit, with_rates, work_cautions, work_done
 
@@ -31,6 +37,8 @@ def summarize(run: Run) -> Summary:
     around = {d.uuid: conditions(run, d, ((start_ns, end_ns),)) for d in run.devices}
     idle = idle_of(run, meters)
     net = net_of(total, idle, (end_ns - start_ns) / 1e9)
+    tied = quality(timelines(run.gpu_events).values())
+    gpu_time = GpuTime(*tied) if tied else None
     return Summary(
         run_id=run.id,
         command=run.command,
@@ -50,6 +58,7 @@ def summarize(run: Run) -> Summary:
             *work_cautions(run.work, run.phases),
             *parts.cautions,
             *idle_cautions(net),
+            *gpu_time_cautions(gpu_time),
         ),
         exit_code=run.exit_code,
         environment=run.environment,
@@ -57,6 +66,7 @@ def summarize(run: Run) -> Summary:
         idle=idle,
         net=net,
         conditions=around,
+        gpu_time=gpu_time,
     )
 
 

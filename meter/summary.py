@@ -160,6 +160,13 @@ class Net(NamedTuple):
     how: str
 
 
+class GpuTime(NamedTuple):
+    """How far phases may be misplaced on the GPUs' time, ns, and by how many anchors it is tied."""
+
+    error_ns: int
+    anchors: int
+
+
 @dataclass(frozen=True, slots=True)
 class WorkDone:
     """What a window produced, added up. None where nothing of the sort is known.
@@ -241,7 +248,7 @@ class Summary:
 
     `unattributed_j` is the energy of the total outside every phase; None without phases.
     `workload` holds the facts of a reference workload. `net` is the total less idle, where idle was
-    measured. `conditions` are those of each device, by uuid.
+    measured. `gpu_time` is None where no GPU was asked for its own time. `conditions` are those of each device, by uuid.
     """
 
     run_id: str
@@ -262,6 +269,7 @@ class Summary:
     idle: tuple[Idle, ...] = ()
     net: Net | None = None
     conditions: Mapping[str, Conditions] = field(default_factory=dict)
+    gpu_time: GpuTime | None = None
 
     @property
     def duration_s(self) -> float:

@@ -39,6 +39,7 @@ def document(summary: Summary) -> dict[str, Any]:
         **_per_unit(summary),
         "idle": [i._asdict() for i in summary.idle],
         "net": summary.net._asdict() if summary.net else None,
+        "gpu_time": summary.gpu_time._asdict() if summary.gpu_time else None,
         "cautions": [c._asdict() for c in summary.cautions],
         "exit_code": summary.exit_code,
         "environment": dict(summary.environment),
