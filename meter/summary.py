@@ -248,7 +248,8 @@ class Summary:
 
     `unattributed_j` is the energy of the total outside every phase; None without phases.
     `workload` holds the facts of a reference workload. `net` is the total less idle, where idle was
-    measured. `gpu_time` is None where no GPU was asked for its own time. `conditions` are those of each device, by uuid.
+    measured. `conditions` are those of each device, by uuid. `gpu_time` is None where no GPU was
+    asked for its own time.
     """
 
     run_id: str
