@@ -8,7 +8,8 @@ enough over short intervals only. Where the GPU has nothing to do, an event is d
 microseconds of being queued; watching for that ties the two clocks together (`gputime`).
 
 This module runs inside the metered program, in whatever Python that has. It takes torch as it finds
-it: it never imports it, never starts CUDA, and calls nothing while a graph is being captured.
+it: it never imports it, never starts CUDA, and calls nothing while a graph is being captured. To
+know that of other threads, it wraps the two calls that begin and end a capture.
 """
 
 import atexit
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-FAILURES = (RuntimeError, AttributeError, ValueError)
-"""What torch raises where a call into CUDA fails, or where it lacks one."""
+FAILURES = (RuntimeError, AttributeError, ValueError, TypeError)
+"""What torch raises where a call into CUDA fails, or where it lacks one or has another."""
 FEW, MANY = 4, 256
 """Events read at one mark: while more are waiting for the GPU, and when it is done with all."""
 ANCHOR_EVERY_NS = 500_000_000
@@ -82,6 +83,7 @@ class GpuClock:
         # Only ever tried, never waited for: whoever doesn't get it leaves the reading to the other.
         self._reading = threading.Lock()
         self._closes = False
+        self._capturing: set[int] = set()
 
     def record(self) -> "int | None":
         """Queue an event on the current stream; its number, or None where no GPU is in use."""
@@ -138,24 +140,18 @@ class GpuClock:
         # It is false in a fork of a process that uses CUDA, where nothing of it may be called.
         if is_initialized is None or not is_initialized():
             return None
-        # Whatever is queued now would become part of the graph, and a question would break it.
-        return None if cuda.is_current_stream_capturing() else cuda
+        # Whatever is queued now would become part of the graph, and a question would break it:
+        # any thread's, as torch captures by default.
+        return None if self._capturing or cuda.is_current_stream_capturing() else cuda
 
     def _track(self, cuda: "ModuleType", index: int) -> _Track:
         uuid = getattr(cuda.get_device_properties(index), "uuid", None)
         name = f"cuda:{index}" if uuid is None else f"GPU-{uuid}"
-        self._close_at_exit()
+        if not self._closes:
+            self._closes = True
+            _close_at_exit(self.close)
+            _follow_captures(cuda, self._capturing)
         return self._tracks.setdefault(index, _Track(index, name))
-
-    def _close_at_exit(self) -> None:
-        if self._closes:
-            return
-        self._closes = True
-        atexit.register(self.close)
-        # A child of multiprocessing ends without atexit, but calls its own finalizers.
-        of_children: Any = sys.modules.get("multiprocessing.util")
-        if of_children is not None:
-            of_children.Finalize(None, self.close, exitpriority=0)
 
     def _queue(
         self, cuda: "ModuleType", stream: "Any", track: _Track, *, anchor: bool = False
@@ -222,6 +218,39 @@ class GpuClock:
         text = f"the times of phases on the GPU are missing: its clock can't be read ({reason})"
         now = time.monotonic_ns()
         self._write({"mark": "note", "kind": "hook_failed", "text": text, "t_ns": now})
+
+
+def _close_at_exit(close: "Callable[[], None]") -> None:
+    atexit.register(close)
+    # A child of multiprocessing ends without atexit, but calls its own finalizers.
+    of_children: Any = sys.modules.get("multiprocessing.util")
+    if of_children is not None:
+        of_children.Finalize(None, close, exitpriority=0)
+
+
+def _follow_captures(cuda: "ModuleType", capturing: "set[int]") -> None:
+    """Keep in `capturing` the graphs that any thread is capturing: torch doesn't tell."""
+    graphs: Any = getattr(cuda, "CUDAGraph", None)
+    if graphs is None:
+        return
+    capture_begin, capture_end = graphs.capture_begin, graphs.capture_end
+
+    def begin(graph: "Any", *args: "Any", **kwargs: "Any") -> "Any":
+        capturing.add(id(graph))
+        try:
+            return capture_begin(graph, *args, **kwargs)
+        except BaseException:
+            capturing.discard(id(graph))
+            raise
+
+    def end(graph: "Any", *args: "Any", **kwargs: "Any") -> "Any":
+        try:
+            return capture_end(graph, *args, **kwargs)
+        finally:
+            capturing.discard(id(graph))
+
+    begin.__doc__, end.__doc__ = capture_begin.__doc__, capture_end.__doc__
+    graphs.capture_begin, graphs.capture_end = begin, end
 
 
 def _watch(queued: _Queued, track: _Track) -> None:

@@ -100,7 +100,7 @@ def _timeline(events: Sequence[GpuEvent]) -> Timeline:
     base_ns = min(event.recorded_ns for event in events)
     chains = _chains(events, base_ns)
     # Chains of one device share its clock: the best that any of them says of the drift holds.
-    drifts = [drift for chain in chains if (drift := _drift(chain.ties)) is not None]
+    drifts = [drift for chain in chains if (drift := _drift(chain)) is not None]
     drift = min(drifts, key=lambda d: d.error, default=_Drift(0.0, DRIFT + FLOAT32))
     at_ns: dict[int, int] = {}
     worst_ns = 0.0
@@ -136,9 +136,9 @@ def _chains(events: Iterable[GpuEvent], base_ns: int) -> list[_Chain]:
     return [_Chain(sorted(ties, key=lambda t: t.gpu_ns), slack_ns) for ties in chains]
 
 
-def _drift(ties: Sequence[_Tie]) -> _Drift | None:
+def _drift(chain: _Chain) -> _Drift | None:
     """What a chain says of the drift: that between a tight tie at its start and one at its end."""
-    anchors = [tie for tie in ties if tie.is_anchor]
+    anchors = [tie for tie in chain.ties if tie.is_anchor]
     if len(anchors) < 2:
         return None
     near = (anchors[-1].gpu_ns - anchors[0].gpu_ns) / 8
@@ -149,7 +149,7 @@ def _drift(ties: Sequence[_Tie]) -> _Drift | None:
         return None
     host_ns = (last.recorded_ns + last.seen_ns - first.recorded_ns - first.seen_ns) / 2
     rate = host_ns / gpu_ns - 1
-    error = ((_width_ns(first) + _width_ns(last)) / 2 + RESOLUTION_NS) / gpu_ns
+    error = ((_width_ns(first) + _width_ns(last)) / 2 + 2 * chain.slack_ns) / gpu_ns
     if error > DRIFT or abs(rate) > MOST_DRIFT + error:
         return None
     return _Drift(rate, error + WANDER + FLOAT32)

@@ -84,13 +84,12 @@ class Simulation:
     @contextmanager
     def capture(self) -> Iterator[None]:
         """The current stream captures a graph during the block."""
-        self._touch()
-        key = self._current()
-        self._capturing.add(key)
+        graph = vars(sys.modules["torch.cuda"])["CUDAGraph"]()
+        graph.capture_begin()
         try:
             yield
         finally:
-            self._capturing.discard(key)
+            graph.capture_end()
 
     def in_bad_fork(self) -> bool:
         """Whether this process was forked from one that had used CUDA."""
@@ -187,6 +186,7 @@ def _replacements(cuda: ModuleType, simulation: Simulation) -> list[tuple[Module
     functions = _functions(simulation) | {
         "Stream": type("Stream", (_Stream,), {"simulation": simulation}),
         "Event": type("Event", (_Event,), {"simulation": simulation}),
+        "CUDAGraph": type("CUDAGraph", (_Graph,), {"simulation": simulation}),
     }
     found: list[tuple[ModuleType, str, Any]] = [(cuda, n, f) for n, f in functions.items()]
     # Not the functions themselves: whoever has wrapped them stays in between.
@@ -289,6 +289,20 @@ class _Event:
     def __del__(self) -> None:
         if self.device is not None and self.simulation.in_bad_fork():
             self.simulation.destroyed_in_fork += 1
+
+
+class _Graph:
+    """torch.cuda.CUDAGraph. Nothing can be replayed."""
+
+    simulation: Simulation
+
+    def capture_begin(self) -> None:
+        self.simulation._touch()
+        self.key = self.simulation._current()
+        self.simulation._capturing.add(self.key)
+
+    def capture_end(self) -> None:
+        self.simulation._capturing.discard(self.key)
 
 
 def as_float32(value: float) -> float:
