@@ -1,6 +1,6 @@
 """Text to video on several devices at once, a prompt for each:
 
-torchrun --nproc_per_node 2 examples/distributed.py
+torchrun --nproc-per-node 2 examples/distributed.py
 """
 
 import argparse
