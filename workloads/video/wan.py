@@ -115,12 +115,11 @@ class WanTextToVideo:
     def prepare(self, device: str) -> None:
         """Build the pipeline on `device`. Raises WorkloadUnavailable if it can't run there."""
         require(self.name, self.packages)
-        with vidmeter.phase("import"):
-            import torch
+        import torch
 
-            makers = components(self._architecture)
-            pipeline, schedule = untyped("diffusers").WanPipeline, scheduler()
-            tokenizer = untyped("transformers").ByT5Tokenizer()
+        makers = components(self._architecture)
+        pipeline, schedule = untyped("diffusers").WanPipeline, scheduler()
+        tokenizer = untyped("transformers").ByT5Tokenizer()
         place = choose_device(self.name, device, meant_for=self.devices)
         check_memory(self.name, place, needed_b=self.memory_b)
         parts: dict[str, Any] = {}
