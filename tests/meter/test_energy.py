@@ -167,7 +167,7 @@ def test_a_counter_that_stands_still_means_no_energy() -> None:
 def test_too_few_readings_give_no_energy_and_no_coverage(readings: int) -> None:
     t = grid(0, 1, 0.1)[:readings]
     for curve in (energy.points(t, t * 0.0), energy.counter(t, t * 0.0), energy.boxes(t, t, S)):
-        assert energy.energy(curve, 0, S) == energy.WindowEnergy(0.0, 0.0, 0.0)
+        assert energy.energy(curve, 0, S) == energy.WindowEnergy(0.0, 0.0)
         assert energy.peak_w(curve, 0, S) is None
 
 

@@ -184,7 +184,7 @@ def test_phases_without_a_parent_are_found_beside_what_is_nobodys() -> None:
 
 
 def test_phases_that_a_few_readings_fit_into_are_not_blurred_by_their_neighbours() -> None:
-    """Integrated, 150 ms at 700 W between 100 W come out 15 % short."""
+    """Integrated, 150 ms at 700 W between 100 W come out 19 % short."""
     run, truth = alternating(
         np.random.default_rng(4), TILES, jitter=0.3, seconds=60.0, powers=(700.0, 100.0),
         lengths_ms=(150.0, 150.0),
