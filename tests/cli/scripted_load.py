@@ -17,7 +17,7 @@ def main() -> None:
     time.sleep((end_ns - start_ns) / 1e9)
     for on_ns, off_ns in zip(edges[::2], edges[1::2], strict=True):
         if start_ns <= on_ns and off_ns <= end_ns:
-            marks.end(marks.begin("on", t_ns=on_ns), t_ns=off_ns)
+            marks.end(marks.begin("on", at=(on_ns, None)), at=(off_ns, None))
 
 
 if __name__ == "__main__":
