@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from vidmeter.meter.clock import monotonic_ns
 from vidmeter.meter.errors import BadRun, VidmeterError
 from vidmeter.meter.instrument import hook
-from vidmeter.meter.marks import FILE_ENV, MARKS_ENV
+from vidmeter.meter.markreader import SHARED
+from vidmeter.meter.marks import FILE_ENV, MARK_FILE_ENV, MARKS_ENV
 from vidmeter.meter.order import Order
 from vidmeter.meter.reader import read_work
 from vidmeter.meter.recorder import Recorder
@@ -73,6 +74,7 @@ def meter(
     environ = os.environ | {
         MARKER: marker,
         MARKS_ENV: str(marks_folder(path).absolute()),
+        MARK_FILE_ENV: str(marks_folder(path).absolute() / SHARED),
         FILE_ENV: str(path.absolute()),
     }
     if job.instrument:

@@ -108,6 +108,7 @@ class Sampler:
         # Deadlines are absolute. Those that went by are left out, not made up for in a burst.
         self._deadline_ns += period_ns * (1 + max(0, late_ns) // period_ns)
         self.read(now)
+        self._marks.look()
         if self._look and self._look.over(now):
             self._looked(self._look, now)
         if now >= self._next_anchor_ns:

@@ -22,7 +22,7 @@ from vidmeter.meter.device import Device
 from vidmeter.meter.environment import environment
 from vidmeter.meter.errors import VidmeterError
 from vidmeter.meter.guard import Guard
-from vidmeter.meter.markreader import MarkReader
+from vidmeter.meter.markreader import SHARED, MarkReader
 from vidmeter.meter.order import Order
 from vidmeter.meter.others import Others
 from vidmeter.meter.quality import Verdict
@@ -160,6 +160,7 @@ def begin(order: Order, opened: Opened) -> Sampler:
     }
     writer = RunWriter.create(path, facts, force=order.force)
     marks_folder(path).mkdir(exist_ok=True)
+    (marks_folder(path) / SHARED).touch()
     marks = MarkReader(marks_folder(path))
     known = {d.uuid: _recall(d, order) for s in opened.sensors for d in s.devices}
     for sensor in opened.sensors:

@@ -22,6 +22,7 @@ VERBS = {
     "bench": "run reference workloads under the meter",
     "doctor": "say what can be measured here and how well",
     "calibrate": "find out how a card's sensors work, and how far off they are",
+    "mark": "mark a phase or work from a shell script that is metered",
     "report": "render a run: terminal, HTML, CSV or JSON",
     "list": "the runs on this machine",
     "show": "the numbers of a run",
