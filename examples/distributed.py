@@ -30,7 +30,7 @@ frames = pipe(
     num_inference_steps=arguments.steps,
     max_sequence_length=64,
 ).frames[0]
-encode_video(frames, fps=24, output_path=f"rank-{rank}.mp4")
 torch.distributed.barrier()
+encode_video(frames, fps=24, output_path=f"rank-{rank}.mp4")
 torch.distributed.destroy_process_group()
-print(f"rank {rank} wrote rank-{rank}.mp4")
+print(f"wrote rank-{rank}.mp4, {len(frames)} frames")
