@@ -162,13 +162,19 @@ def _cogvideox() -> Any:
             time_embed_dim=64,
             text_embed_dim=64,
             num_layers=4,
-            sample_width=16,
-            sample_height=16,
-            sample_frames=17,
+            sample_width=20,
+            sample_height=12,
+            sample_frames=9,
             max_text_seq_length=32,
         ),
         vae=AutoencoderKLCogVideoX(
-            block_out_channels=(16, 16, 32, 32), layers_per_block=1, norm_num_groups=4
+            block_out_channels=(16, 16, 32, 32),
+            layers_per_block=1,
+            norm_num_groups=4,
+            # A tile is half as high and half as wide. They overlap by a sixth and by a fifth, which
+            # has to come out even in latents: 6 x 10 here, 30 x 45 in the published model.
+            sample_height=96,
+            sample_width=160,
         ),
         scheduler=CogVideoXDDIMScheduler(),
     )
@@ -300,7 +306,7 @@ def _llama() -> Any:
         vocab_size=len(tokenizer),
         hidden_size=256,
         intermediate_size=512,
-        num_hidden_layers=6,
+        num_hidden_layers=16,
         num_attention_heads=8,
         num_key_value_heads=4,
         bos_token_id=0,

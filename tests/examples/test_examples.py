@@ -1,5 +1,6 @@
 """The examples run as they are, on models that are built once, and write what they say."""
 
+import json
 import os
 import re
 import subprocess
@@ -12,13 +13,14 @@ import pytest
 
 import vidmeter
 
-EXAMPLES = Path(vidmeter.__file__).parent.parent / "examples"
+ROOT = Path(vidmeter.__file__).parent.parent
+EXAMPLES = ROOT / "examples"
 SCRIPTS = sorted(p.name for p in EXAMPLES.glob("*.py") if p.name != "tiny_models.py")
 
 VIDEOS = {  # frames and their rate, height and width
     "wan": (17, 16, 96, 160),
     "ltx_video": (25, 24, 128, 192),
-    "cogvideox": (9, 8, 128, 128),
+    "cogvideox": (9, 8, 96, 160),
     "hunyuan_video": (17, 24, 96, 160),
     "mochi": (19, 30, 96, 160),
     "animatediff": (16, 8, 64, 64),
@@ -96,10 +98,27 @@ def test_two_processes_that_build_the_same_model_at_once_each_write_a_video(
     assert [p.name for p in cache.iterdir()] == ["ltx"]
 
 
+@pytest.mark.slow
+def test_an_unmodified_script_shows_its_steps_and_its_tiles(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    settings = {"PYTHONPATH": str(ROOT), "XDG_DATA_HOME": str(tmp_path / "data")}
+    run = ["-m", "vidmeter", "run", "--quiet", "--sensor", "fake", "--json", "summary.json", "--"]
+    script = [sys.executable, str(EXAMPLES / "cogvideox.py"), "--steps", "2"]
+
+    last_line(tmp_path, environ | settings, *run, *script)
+
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    counts = {"/".join(phase["path"]): phase["count"] for phase in summary["phases"]}
+    assert counts["generate/denoise/step"] == 2
+    assert counts["generate/vae_decode/tile"] == 9
+    assert summary["work"]["video_seconds"] == 9 / 8
+
+
 def test_no_example_knows_of_vidmeter() -> None:
     sources = {p.name: p.read_text() for p in EXAMPLES.glob("*.py")}
 
-    assert len(sources) == 9
+    assert {"wan.py", "llama.py", "tiny_models.py"} <= set(sources)
     assert not [name for name, source in sources.items() if "vidmeter" in source]
 
 
