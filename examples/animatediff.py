@@ -9,7 +9,7 @@ from diffusers.utils import encode_video
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--prompt", default="A cat walks on the grass, realistic style.")
-parser.add_argument("--steps", type=int, default=6)
+parser.add_argument("--steps", type=int, default=16)
 parser.add_argument("--out", default="animatediff.mp4")
 arguments = parser.parse_args()
 

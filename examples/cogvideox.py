@@ -9,7 +9,7 @@ from diffusers.utils import encode_video
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--prompt", default="A cat walks on the grass, realistic style.")
-parser.add_argument("--steps", type=int, default=6)
+parser.add_argument("--steps", type=int, default=20)
 parser.add_argument("--out", default="cogvideox.mp4")
 arguments = parser.parse_args()
 
@@ -18,8 +18,8 @@ pipe.vae.enable_tiling()
 pipe.to("cuda" if torch.cuda.is_available() else "cpu")
 frames = pipe(
     prompt=arguments.prompt,
-    height=128,
-    width=128,
+    height=96,
+    width=160,
     num_frames=9,
     num_inference_steps=arguments.steps,
     guidance_scale=6.0,

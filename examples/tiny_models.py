@@ -29,13 +29,12 @@ def path(name: str) -> Path:
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=root) as unfinished:
             torch.manual_seed(0)
-            _MAKERS[name]().save_pretrained(unfinished)
+            _MAKERS[name]().save_pretrained(Path(unfinished) / name)
             try:
-                Path(unfinished).rename(folder)
-            except OSError:  # another process was quicker
-                pass
-            else:
-                Path(unfinished).mkdir()  # for its owner to remove
+                (Path(unfinished) / name).rename(folder)
+            except OSError:
+                if not folder.exists():  # else another process was quicker
+                    raise
     return folder
 
 
@@ -163,13 +162,19 @@ def _cogvideox() -> Any:
             time_embed_dim=64,
             text_embed_dim=64,
             num_layers=4,
-            sample_width=16,
-            sample_height=16,
-            sample_frames=17,
+            sample_width=20,
+            sample_height=12,
+            sample_frames=9,
             max_text_seq_length=32,
         ),
         vae=AutoencoderKLCogVideoX(
-            block_out_channels=(16, 16, 32, 32), layers_per_block=1, norm_num_groups=4
+            block_out_channels=(16, 16, 32, 32),
+            layers_per_block=1,
+            norm_num_groups=4,
+            # A tile is half as high and half as wide. They overlap by a sixth and by a fifth, which
+            # has to come out even in latents: 6 x 10 here, 30 x 45 in the published model.
+            sample_height=96,
+            sample_width=160,
         ),
         scheduler=CogVideoXDDIMScheduler(),
     )
@@ -290,24 +295,25 @@ class _WithTokenizer:
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self.parts = (model, tokenizer)
 
-    def save_pretrained(self, folder: str) -> None:
+    def save_pretrained(self, folder: Path) -> None:
         for part in self.parts:
             part.save_pretrained(folder)
 
 
 def _llama() -> Any:
+    tokenizer = _byte_pairs()
     config = transformers.LlamaConfig(
-        vocab_size=400,
+        vocab_size=len(tokenizer),
         hidden_size=256,
         intermediate_size=512,
-        num_hidden_layers=6,
+        num_hidden_layers=16,
         num_attention_heads=8,
         num_key_value_heads=4,
         bos_token_id=0,
-        eos_token_id=None,
+        eos_token_id=None,  # so that every answer has its full length
         pad_token_id=1,
     )
-    return _WithTokenizer(transformers.LlamaForCausalLM(config), _byte_pairs())
+    return _WithTokenizer(transformers.LlamaForCausalLM(config), tokenizer)
 
 
 _MAKERS: dict[str, Callable[[], Any]] = {
