@@ -180,7 +180,7 @@ class _New(NamedTuple):
 def read_line(text: str) -> dict[str, Any] | None:
     """A line of the shared file as a mark; None for an empty one.
 
-    `begin NAME`, `end`, `end NAME` or `work COUNT UNIT`, with `@UNIXSECONDS` in front or without; or
+    `begin NAME`, `end`, `end NAME` or `work COUNT UNIT`, perhaps with `@UNIXSECONDS` in front; or
     a mark as JSON. Raises ValueError, KeyError or TypeError for anything else.
     """
     text = text.strip()
