@@ -25,6 +25,7 @@ from vidmeter.reports.tracks import (
     Numbers,
     Slice,
     lanes,
+    named,
     process,
     slice_events,
     thread,
@@ -119,7 +120,7 @@ def _track(
     taken: set[tuple[Any, Any]],
 ) -> Iterator[Event]:
     """One thread's phases, or one GPU's (`sort` 1), in as many lanes as it takes."""
-    title = f"{name}: phases" if sort else f"phases of thread {name}"
+    title = f"on {name}" if sort else "phases"
     for i, lane in enumerate(lanes(slices)):
         real = int(name) if not sort and not i else None
         tid = numbers.next() if real is None or (pid, real) in taken else real
@@ -130,7 +131,7 @@ def _track(
 def _facts(placed: Placed, group: PhaseSummary | None) -> dict[str, Any]:
     """What is known of a phase; energy is that of all its repetitions, and of one in the mean."""
     phase = placed.phase
-    known: dict[str, Any] = {"path": " › ".join(placed.path), **phase.facts}
+    known: dict[str, Any] = {**phase.facts, "phase": " › ".join(placed.path)}
     if phase.error:
         known["error"] = phase.error
     if phase.end_ns is None:
@@ -152,8 +153,9 @@ def _facts(placed: Placed, group: PhaseSummary | None) -> dict[str, Any]:
 def _devices(run: Run, summary: Summary, clock: Clock, numbers: Numbers) -> Iterator[Event]:
     for order, e in enumerate(summary.devices):
         pid = numbers.next()
-        source = f" ({e.source}, {e.device.provenance})" if e.source else ""
-        yield from process(pid, f"{e.device.label}{source}", 1000 + order)
+        yield from process(pid, e.device.label, 1000 + order)
+        source = f"{e.source or 'no readings'}, {e.device.provenance}"
+        yield named("process_labels", pid, 0, labels=source)
         yield from counters(run, summary, e, pid=pid, clock=clock)
         gaps = unseen(run, summary, e)
         if gaps:

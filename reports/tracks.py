@@ -82,15 +82,16 @@ def slice_events(slices: Iterable[Slice], pid: int, tid: int, clock: Clock) -> I
 
 def process(pid: int, name: str, order: int) -> Iterator[Event]:
     """What a process is called, and its place from the top."""
-    yield _named("process_name", pid, 0, name=name)
-    yield _named("process_sort_index", pid, 0, sort_index=order)
+    yield named("process_name", pid, 0, name=name)
+    yield named("process_sort_index", pid, 0, sort_index=order)
 
 
 def thread(pid: int, tid: int, name: str, order: int) -> Iterator[Event]:
     """What a track is called, and its place within its process."""
-    yield _named("thread_name", pid, tid, name=name)
-    yield _named("thread_sort_index", pid, tid, sort_index=order)
+    yield named("thread_name", pid, tid, name=name)
+    yield named("thread_sort_index", pid, tid, sort_index=order)
 
 
-def _named(what: str, pid: int, tid: int, **args: Any) -> Event:
+def named(what: str, pid: int, tid: int, **args: Any) -> Event:
+    """Something that is said of a process, or of a thread of it."""
     return {"ph": "M", "name": what, "pid": pid, "tid": tid, "args": args}

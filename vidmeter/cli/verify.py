@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     found = verification.check(recorded, summary)
     for report in arguments.reports:
         form = form_of(report)
-        if form not in SUFFIXES.values():
+        if form is None or form not in SUFFIXES.values():
             raise UsageError(f"verify: what is {report}? Reports end in {', '.join(SUFFIXES)}")
         try:
             text = report.read_text("utf-8")
