@@ -349,7 +349,7 @@ def test_phases_and_ranges_of_the_torch_profiler_lie_within_a_millisecond(tmp_pa
     (tmp_path / "flat.json").write_text('{"devices": [{"name": "Flat", "curve": [[0, 100]]}]}')
     (tmp_path / "program.py").write_text(PROFILED)
     subprocess.run(
-        [sys.executable, "-m", "vidmeter", "run", "--no-instrument", "--sensor", "fake:flat.json",
+        [sys.executable, "-m", "vidmeter", "run", "--sensor", "fake:flat.json",
          "-o", "run.vidmeter", "--", sys.executable, "program.py"],
         cwd=tmp_path, check=True, timeout=120, capture_output=True,
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},

@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Render the runs and write what was asked for."""
     from vidmeter.meter.reader import load
     from vidmeter.meter.summarize import summarize
-    from vidmeter.reports import torchtrace, write
+    from vidmeter.reports import terminal, torchtrace, write
 
     outputs = arguments.output or [None]
     forms = [_form(output, arguments.format) for output in outputs]
@@ -57,7 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     for output, form in zip(outputs, forms, strict=True):
         text = render(form, pairs, merge=merge)
         if output is None:
-            sys.stdout.write(text)
+            plain = terminal.for_stream(text, sys.stdout.encoding) if form == "text" else text
+            sys.stdout.write(plain)
         else:
             write(text, output, force=arguments.force)
             say(f"wrote {output}")
