@@ -186,14 +186,18 @@ def phase_rows(summary: Summary) -> list[PhaseRow]:
     rows = []
     for phase in summary.phases:
         energy_j, time_s = phase.total.energy_j, phase.duration_s
-        about = phasewords.facts_in_words(phase.facts), phasewords.first_in_words(phase)
+        about = (
+            phasewords.processes(phase, by_path.get(phase.path[:-1])),
+            phasewords.facts_in_words(phase.facts),
+            phasewords.first_in_words(phase),
+        )
         figures = [_figure(name, unit) for name, unit in phase.per_unit.items()]
         rows.append(
             PhaseRow(
                 name=phase.path[-1],
                 depth=len(phase.path) - 1,
                 tone=tones[phase.path],
-                note=", ".join(phasewords.marks(phase, by_path.get(phase.path[:-1]))),
+                note=", ".join(phasewords.marks(phase)),
                 about="; ".join(text for text in about if text),
                 phase=phase,
                 mean_w=energy_j / time_s if energy_j is not None and time_s else None,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from vidmeter.meter.summary import PhaseSummary, Summary
 from vidmeter.meter.windows import merged
 from vidmeter.reports.format import joules, percent, seconds, watts
-from vidmeter.reports.phasewords import facts_in_words, first_in_words, interval, marks
+from vidmeter.reports.phasewords import facts_in_words, first_in_words, interval, marks, processes
 
 MOST_ROWS = 40
 
@@ -80,7 +80,8 @@ def _row(phase: PhaseSummary, around: PhaseSummary | None, lead: str, under: str
     total, length_s = phase.total, phase.duration_s
     energy_j = total.energy_j
     known = phase.resolved or phase.combined
-    words = [word for word in marks(phase, around) if word != "below resolution"]
+    words = [word for word in marks(phase) if word != "below resolution"]
+    words.append(processes(phase, around))
     times = f" ×{phase.count}" if phase.count > 1 else ""
     notes = [facts_in_words(phase.facts), first_in_words(phase)]
     if "," not in notes[0]:  # the class alone, as of a component that was loaded

@@ -15,21 +15,23 @@ WIDE = 0.02
 """An interval that is wider than this share of the energy is told."""
 
 
-def marks(phase: PhaseSummary, around: PhaseSummary | None = None) -> list[str]:
-    """What a reader has to know of a phase's numbers, in a word each.
-
-    Processes are told where they are not those of the phase `around` it.
-    """
-    shared = around is not None and around.processes == phase.processes
+def marks(phase: PhaseSummary) -> list[str]:
+    """What a reader has to know of a phase's numbers, in a word each."""
     found = [
-        (not phase.complete, "open"),
+        (not phase.complete, "left open"),
         (phase.error is not None, phase.error or ""),
         (not phase.resolved and not phase.combined, "below resolution"),
         (phase.combined, "combined"),
         (phase.concurrent, "beside others"),
-        (phase.processes > 1 and not shared, f"{phase.processes} processes"),
     ]
     return [word for holds, word in found if holds]
+
+
+def processes(phase: PhaseSummary, around: PhaseSummary | None) -> str:
+    """`2 processes`, where it was marked by several and not by those of the phase around it."""
+    if phase.processes < 2 or (around is not None and around.processes == phase.processes):
+        return ""
+    return f"{phase.processes} processes"
 
 
 def facts_in_words(facts: Mapping[str, Any]) -> str:

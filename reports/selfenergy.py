@@ -38,16 +38,20 @@ def outside_s(summary: Summary) -> float:
     return max(summary.duration_s - _length_s(tops), 0.0)
 
 
+def seen_j(phase: PhaseSummary) -> float | None:
+    """The energy of a phase as far as it was seen, J; None where that is below resolution."""
+    return phase.total.covered_j if phase.resolved or phase.combined else None
+
+
 def _energy(phase: PhaseSummary, inside: list[PhaseSummary]) -> float | None:
     if phase.self_j is not None:
         return phase.self_j
-    if phase.total.energy_j is None:
-        return None
-    return max(phase.total.energy_j - sum(_known(inside)), 0.0)
+    own_j = seen_j(phase)
+    return None if own_j is None else max(own_j - sum(_known(inside)), 0.0)
 
 
 def _known(phases: list[PhaseSummary]) -> Iterator[float]:
-    return (p.total.energy_j for p in phases if p.total.energy_j is not None)
+    return (j for p in phases if (j := seen_j(p)) is not None)
 
 
 def _time(phase: PhaseSummary, inside: dict[Path, list[PhaseSummary]]) -> float:
