@@ -47,10 +47,11 @@ def document(run: Run, summary: Summary, *, merge: TorchTrace | None = None) -> 
     clock, numbers = Clock(zero_ns), Numbers()
     theirs = list(merge.events) if merge else []
     taken = {(e.get("pid"), e.get("tid")) for e in theirs}
-    events: list[Mapping[str, Any]] = [*theirs]
-    events += _processes(run, summary, clock, numbers, taken)
+    # A viewer takes the first name of a process that it meets: ours tells the rank.
+    events: list[Mapping[str, Any]] = [*_processes(run, summary, clock, numbers, taken)]
     events += _devices(run, summary, clock, numbers)
     events += _happenings(run, summary, clock, numbers.next())
+    events += theirs
     return {
         **(merge.others if merge else {}),
         "displayTimeUnit": "ms",
