@@ -20,16 +20,22 @@ class Own(NamedTuple):
 def own_of(summary: Summary) -> list[Own]:
     """Every phase in the order of the summary with what it had for itself.
 
-    Where the summary doesn't state an own energy, it is the phase's less that of the phases inside;
-    what one inside had that is below resolution stays with the phase around it.
+    Where the summary doesn't state an own energy, it is the phase's less that of the phases inside.
+    What one inside had that is below resolution is the own energy of the phase around it.
     """
     inside: dict[Path, list[PhaseSummary]] = {}
     for phase in summary.phases:
         inside.setdefault(phase.path[:-1], []).append(phase)
-    return [
-        Own(phase, _energy(phase, inside.get(phase.path, [])), _time(phase, inside))
-        for phase in summary.phases
-    ]
+    known = {
+        p.path: j for p in summary.phases if (j := _energy(p, inside.get(p.path, []))) is not None
+    }
+    for phase in summary.phases:
+        if phase.path not in known and phase.self_j is not None:
+            around = (phase.path[:n] for n in range(len(phase.path) - 1, 0, -1))
+            nearest = next((path for path in around if path in known), None)
+            if nearest is not None:
+                known[nearest] += phase.self_j
+    return [Own(p, known.get(p.path), _time(p, inside)) for p in summary.phases]
 
 
 def outside_s(summary: Summary) -> float:
@@ -44,10 +50,12 @@ def seen_j(phase: PhaseSummary) -> float | None:
 
 
 def _energy(phase: PhaseSummary, inside: list[PhaseSummary]) -> float | None:
+    whole_j = seen_j(phase)
+    if whole_j is None:
+        return None
     if phase.self_j is not None:
         return phase.self_j
-    own_j = seen_j(phase)
-    return None if own_j is None else max(own_j - sum(_known(inside)), 0.0)
+    return max(whole_j - sum(_known(inside)), 0.0)
 
 
 def _known(phases: list[PhaseSummary]) -> Iterator[float]:

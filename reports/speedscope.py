@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from vidmeter.meter.summary import Summary
-from vidmeter.reports.selfenergy import outside_s, own_of
+from vidmeter.reports.selfenergy import Own, outside_s, own_of
 
 OUTSIDE = "outside phases"
+UNKNOWN = "below resolution"
 _SCHEMA = "https://www.speedscope.app/file-format-schema.json"
 _Weighted = Sequence[tuple[tuple[str, ...], float]]
 
@@ -26,10 +27,7 @@ def render(summary: Summary) -> str:
 def document(summary: Summary) -> dict[str, Any]:
     """The profiles as plain JSON values; without a known energy, only that of time."""
     owns = own_of(summary)
-    joules = [(o.phase.path, o.energy_j) for o in owns if o.energy_j is not None]
-    left_j = summary.unattributed_j if owns else summary.total.energy_j
-    if left_j is not None:
-        joules.append(((OUTSIDE,), max(left_j, 0.0)))
+    joules = _joules(summary, owns)
     seconds = [(o.phase.path, o.time_s) for o in owns] + [((OUTSIDE,), outside_s(summary))]
     names = sorted({name for path, _ in [*joules, *seconds] for name in path})
     numbers = {name: i for i, name in enumerate(names)}
@@ -44,6 +42,19 @@ def document(summary: Summary) -> dict[str, Any]:
         "shared": {"frames": [{"name": name} for name in names]},
         "profiles": profiles,
     }
+
+
+def _joules(summary: Summary, owns: Sequence[Own]) -> list[tuple[tuple[str, ...], float]]:
+    """The stacks of energy; what phases below resolution at the top had is one frame of its own."""
+    whole_j = summary.total.energy_j
+    found = [(o.phase.path, o.energy_j) for o in owns if o.energy_j is not None]
+    left_j = summary.unattributed_j if owns else whole_j
+    if left_j is not None:
+        found.append(((OUTSIDE,), max(left_j, 0.0)))
+    rest_j = (whole_j or 0.0) - sum(weight for _, weight in found)
+    if whole_j and rest_j > 1e-6 * whole_j:
+        found.append(((UNKNOWN,), rest_j))
+    return found
 
 
 def _profile(name: str, unit: str, stacks: _Weighted, numbers: dict[str, int]) -> dict[str, Any]:

@@ -77,6 +77,24 @@ def test_a_phase_below_resolution_leaves_its_energy_to_the_one_around_it(exact):
     assert time["generate › blink"] == 0.5
 
 
+def test_an_own_energy_that_is_no_measurement_is_with_the_phase_around_it(exact):
+    short = phase("blink", 13, 13.5, parent="generate")
+    summary = summarize(replace(exact, phases=(*exact.phases, short)))
+    own = {"load": 512.0, "generate": 448.0, "denoise": 1024.0, "blink": 64.0}
+    stated = replace(
+        summary, phases=tuple(replace(p, self_j=own[p.path[-1]]) for p in summary.phases)
+    )
+
+    assert speedscope.document(stated)["profiles"][0]["weights"] == [512, 512, 1024]
+
+
+def test_phases_below_resolution_at_the_top_are_one_frame(exact):
+    energy, time = profiles(replace(exact, phases=(phase("a", 0, 0.5), phase("b", 1, 1.5))))
+
+    assert energy == {"below resolution": pytest.approx(128), "outside phases": pytest.approx(1920)}
+    assert time == {"a": 0.5, "b": 0.5, "outside phases": 15}
+
+
 def test_the_form_is_that_of_the_schema(full):
     found = speedscope.document(summarize(full))
 
