@@ -50,6 +50,7 @@ class PhaseRow(NamedTuple):
     each_j: float | None
     share: float
     units: tuple[Figure, ...]
+    resolved: bool
 
 
 class Outside(NamedTuple):
@@ -197,13 +198,14 @@ def phase_rows(summary: Summary) -> list[PhaseRow]:
                 name=phase.path[-1],
                 depth=len(phase.path) - 1,
                 tone=tones[phase.path],
-                note=", ".join(phasewords.marks(phase)),
+                note=", ".join(w for w in phasewords.marks(phase) if w != phasewords.UNRESOLVED),
                 about="; ".join(text for text in about if text),
                 phase=phase,
                 mean_w=energy_j / time_s if energy_j is not None and time_s else None,
                 each_j=energy_j / phase.count if energy_j is not None else None,
                 share=min(max(phase.share or 0.0, 0.0), 1.0),
                 units=tuple(f for f in figures if f is not None),
+                resolved=phase.resolved or phase.combined,
             )
         )
     return rows

@@ -11,7 +11,14 @@ from typing import NamedTuple
 from vidmeter.meter.summary import PhaseSummary, Summary
 from vidmeter.meter.windows import merged
 from vidmeter.reports.format import joules, percent, seconds, watts
-from vidmeter.reports.phasewords import facts_in_words, first_in_words, interval, marks, processes
+from vidmeter.reports.phasewords import (
+    UNRESOLVED,
+    facts_in_words,
+    first_in_words,
+    interval,
+    marks,
+    processes,
+)
 
 MOST_ROWS = 40
 
@@ -80,7 +87,7 @@ def _row(phase: PhaseSummary, around: PhaseSummary | None, lead: str, under: str
     total, length_s = phase.total, phase.duration_s
     energy_j = total.energy_j
     known = phase.resolved or phase.combined
-    words = [word for word in marks(phase) if word != "below resolution"]
+    words = [word for word in marks(phase) if word != UNRESOLVED]
     words.append(processes(phase, around))
     times = f" ×{phase.count}" if phase.count > 1 else ""
     notes = [facts_in_words(phase.facts), first_in_words(phase)]
@@ -91,7 +98,7 @@ def _row(phase: PhaseSummary, around: PhaseSummary | None, lead: str, under: str
         (
             phase.path[-1] + times,
             seconds(length_s),
-            joules(energy_j) if known else "below resolution",
+            joules(energy_j) if known else UNRESOLVED,
             interval(phase),
             percent(phase.share),
             watts(energy_j / length_s if energy_j is not None and length_s else None),

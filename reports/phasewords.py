@@ -11,6 +11,7 @@ from vidmeter.reports.format import digits, joules, seconds
 
 SLOW_FIRST = 1.5
 """A first repetition that takes this many times as long as the others stands apart."""
+UNRESOLVED = "below resolution"
 WIDE = 0.02
 """An interval that is wider than this share of the energy is told."""
 
@@ -20,7 +21,7 @@ def marks(phase: PhaseSummary) -> list[str]:
     found = [
         (not phase.complete, "left open"),
         (phase.error is not None, phase.error or ""),
-        (not phase.resolved and not phase.combined, "below resolution"),
+        (not phase.resolved and not phase.combined, UNRESOLVED),
         (phase.combined, "combined"),
         (phase.concurrent, "beside others"),
     ]
