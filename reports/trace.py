@@ -95,7 +95,7 @@ def _processes(
     for placed in place(run, summary.start_ns, summary.end_ns):
         own, p = tracks.setdefault(placed.phase.pid, {}), placed.phase
         facts = _facts(placed, phases.get(placed.path))
-        own.setdefault((0, str(p.tid)), []).append(Slice(*placed.host, p.name, facts))
+        own.setdefault((0, str(p.tid or p.pid)), []).append(Slice(*placed.host, p.name, facts))
         if placed.gpu is not None:
             gpu = on.get((p.pid, p.start_event or 0)) or on.get((p.pid, p.end_event or 0))
             late_ns = placed.gpu[0] - placed.host[0]
