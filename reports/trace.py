@@ -87,14 +87,14 @@ def _processes(
     run: Run, summary: Summary, clock: Clock, numbers: Numbers, taken: set[tuple[Any, Any]]
 ) -> Iterator[Event]:
     """The phases of each process, by thread, and on each GPU."""
-    phases = {phase.path: phase for phase in summary.phases}
+    energies = {phase.path: _energy(phase) for phase in summary.phases}
     ranks = {p.pid: p.facts.get("rank") for p in run.processes}
     tracks: dict[int, dict[tuple[int, str], list[Slice]]] = {pid: {} for pid in ranks}
     on = {(e.pid, e.seq): gpu_uuid(e.device, run.devices) for e in run.gpu_events}
     labels = {d.uuid: d.label for d in run.devices}
     for placed in place(run, summary.start_ns, summary.end_ns):
         own, p = tracks.setdefault(placed.phase.pid, {}), placed.phase
-        facts = _facts(placed, phases.get(placed.path))
+        facts = _facts(placed) | energies.get(placed.path, {})
         own.setdefault((0, str(p.tid or p.pid)), []).append(Slice(*placed.host, p.name, facts))
         if placed.gpu is not None:
             gpu = on.get((p.pid, p.start_event or 0)) or on.get((p.pid, p.end_event or 0))
@@ -129,26 +129,27 @@ def _track(
         yield from slice_events(lane, pid, tid, clock)
 
 
-def _facts(placed: Placed, group: PhaseSummary | None) -> dict[str, Any]:
-    """What is known of a phase; energy is that of all its repetitions, and of one in the mean."""
+def _facts(placed: Placed) -> dict[str, Any]:
+    """What the marks say of a phase."""
     phase = placed.phase
     known: dict[str, Any] = {**phase.facts, "phase": " › ".join(placed.path)}
     if phase.error:
         known["error"] = phase.error
     if phase.end_ns is None:
         known["open"] = True
-    if group is None:
-        return known
-    energy_j = group.total.energy_j if group.resolved or group.combined else None
-    if energy_j is None:
-        known["energy"] = "below resolution" if not group.resolved else "unknown"
-    elif group.count == 1:
-        known["energy_j"] = energy_j
-    else:
-        known |= {"repetitions": group.count, "mean_energy_j": energy_j / group.count}
-    if energy_j is not None and group.duration_s:
-        known["mean_power_w"] = energy_j / group.duration_s
     return known
+
+
+def _energy(group: PhaseSummary) -> dict[str, Any]:
+    """The energy of all phases at one place of the tree, and of one of them in the mean."""
+    resolved = group.resolved or group.combined
+    energy_j, length_s = group.total.energy_j, group.duration_s
+    if energy_j is None or not resolved:
+        return {"energy": "unknown" if resolved else "below resolution"}
+    known: dict[str, Any] = {"energy_j": energy_j}
+    if group.count > 1:
+        known = {"repetitions": group.count, "mean_energy_j": energy_j / group.count}
+    return known | ({"mean_power_w": energy_j / length_s} if length_s else {})
 
 
 def _devices(run: Run, summary: Summary, clock: Clock, numbers: Numbers) -> Iterator[Event]:
