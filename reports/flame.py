@@ -11,7 +11,7 @@ from typing import NamedTuple
 from vidmeter.meter.summary import PhaseSummary, Summary
 from vidmeter.reports.chart import tones_of
 from vidmeter.reports.format import joules, seconds, share, watts
-from vidmeter.reports.phasewords import marks, processes
+from vidmeter.reports.phasewords import company, marks
 from vidmeter.reports.selfenergy import own_of, seen_j
 
 NARROWEST = 0.05
@@ -95,7 +95,7 @@ def widths_of(summary: Summary) -> dict[Path, float]:
 
 def _about(phase: PhaseSummary, around: PhaseSummary | None) -> str:
     energy_j, length_s, seen = phase.total.energy_j, phase.duration_s, seen_j(phase)
-    parts = [seconds(length_s), *marks(phase), processes(phase, around)]
+    parts = [seconds(length_s), *marks(phase), *company(phase, around)]
     if energy_j is not None:
         each = f"{joules(energy_j / phase.count)} each" if phase.count > 1 else ""
         mean = watts(energy_j / length_s) if length_s else ""

@@ -188,7 +188,7 @@ def phase_rows(summary: Summary) -> list[PhaseRow]:
     for phase in summary.phases:
         energy_j, time_s = phase.total.energy_j, phase.duration_s
         about = (
-            phasewords.processes(phase, by_path.get(phase.path[:-1])),
+            *phasewords.company(phase, by_path.get(phase.path[:-1])),
             phasewords.facts_in_words(phase.facts),
             phasewords.first_in_words(phase),
         )

@@ -13,11 +13,11 @@ from vidmeter.meter.windows import merged
 from vidmeter.reports.format import joules, percent, seconds, watts
 from vidmeter.reports.phasewords import (
     UNRESOLVED,
+    company,
     facts_in_words,
     first_in_words,
     interval,
     marks,
-    processes,
 )
 
 MOST_ROWS = 40
@@ -88,7 +88,7 @@ def _row(phase: PhaseSummary, around: PhaseSummary | None, lead: str, under: str
     energy_j = total.energy_j
     known = phase.resolved or phase.combined
     words = [word for word in marks(phase) if word != UNRESOLVED]
-    words.append(processes(phase, around))
+    words += company(phase, around)
     times = f" ×{phase.count}" if phase.count > 1 else ""
     notes = [facts_in_words(phase.facts), first_in_words(phase)]
     if "," not in notes[0]:  # the class alone, as of a component that was loaded

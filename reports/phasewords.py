@@ -11,6 +11,8 @@ from vidmeter.reports.format import digits, joules, seconds
 
 SLOW_FIRST = 1.5
 """A first repetition that takes this many times as long as the others stands apart."""
+FEWEST = 3
+"""Of fewer repetitions in a process, none stands apart."""
 UNRESOLVED = "below resolution"
 WIDE = 0.02
 """An interval that is wider than this share of the energy is told."""
@@ -23,16 +25,18 @@ def marks(phase: PhaseSummary) -> list[str]:
         (phase.error is not None, phase.error or ""),
         (not phase.resolved and not phase.combined, UNRESOLVED),
         (phase.combined, "combined"),
-        (phase.concurrent, "beside others"),
     ]
     return [word for holds, word in found if holds]
 
 
-def processes(phase: PhaseSummary, around: PhaseSummary | None) -> str:
-    """`2 processes`, where it was marked by several and not by those of the phase around it."""
-    if phase.processes < 2 or (around is not None and around.processes == phase.processes):
-        return ""
-    return f"{phase.processes} processes"
+def company(phase: PhaseSummary, around: PhaseSummary | None) -> list[str]:
+    """`beside others` and `2 processes`, each where it isn't so of the phase around it as well."""
+    found = []
+    if phase.concurrent and not (around is not None and around.concurrent):
+        found.append("beside others")
+    if phase.processes > 1 and not (around is not None and around.processes == phase.processes):
+        found.append(f"{phase.processes} processes")
+    return found
 
 
 def facts_in_words(facts: Mapping[str, Any]) -> str:
@@ -47,9 +51,10 @@ def facts_in_words(facts: Mapping[str, Any]) -> str:
 
 
 def first_in_words(phase: PhaseSummary) -> str:
-    """`first 3.1 s, 2.1 kJ; the others 1.4 s each`, where the first took much longer."""
+    """`first 3.1 s, 2.1 kJ; the others 1.4 s each`, where the first of several took much longer."""
     first_s, rest_s = phase.first_s, phase.rest_mean_s
-    if first_s is None or not rest_s or first_s <= SLOW_FIRST * rest_s:
+    few = phase.count < FEWEST * phase.processes
+    if few or first_s is None or not rest_s or first_s <= SLOW_FIRST * rest_s:
         return ""
     first_j = "" if phase.first_j is None else f", {joules(phase.first_j)}"
     return f"first {seconds(first_s)}{first_j}; the others {seconds(rest_s)} each"

@@ -7,7 +7,7 @@ import pytest
 from tests.reports.conftest import phase
 from vidmeter.meter.summarize import summarize
 from vidmeter.reports import phasetree, terminal
-from vidmeter.reports.phasewords import facts_in_words, first_in_words
+from vidmeter.reports.phasewords import company, facts_in_words, first_in_words
 
 WAN = {
     "class": "WanPipeline", "height": 192, "width": 128, "frames": 17, "batch": 1, "steps": 8,
@@ -146,3 +146,18 @@ def test_a_first_repetition_is_apart_only_where_it_is_much_longer(rich):
     assert first_in_words(replace(step, first_s=2.0)) == ""
     assert first_in_words(replace(step, first_j=None)).startswith("first 3.5 s; ")
     assert first_in_words(replace(step, first_s=None)) == ""
+
+
+def test_what_is_so_of_the_phase_around_is_not_said_again(rich):
+    phases = {p.path[-1]: p for p in rich.phases}
+    two = replace(phases["denoise"], processes=2, concurrent=True)
+
+    assert company(two, phases["generate"]) == ["beside others"]
+    assert company(two, two) == []
+    assert company(two, None) == ["beside others", "2 processes"]
+
+
+def test_of_one_repetition_in_each_process_none_stands_apart(rich):
+    (step,) = [p for p in rich.phases if p.path[-1] == "step"]
+
+    assert first_in_words(replace(step, processes=2)) == ""
