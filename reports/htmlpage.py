@@ -17,6 +17,7 @@ from vidmeter.meter.summary import Summary
 from vidmeter.reports import about, page
 from vidmeter.reports import format as people
 from vidmeter.reports.chart import HEIGHT, WIDTH, chart
+from vidmeter.reports.flame import flame
 
 _TEMPLATES = Path(__file__).with_name("templates")
 
@@ -52,6 +53,7 @@ def render(run: Run, summary: Summary) -> str:
         cautions=page.cautions(summary),
         weights=page.weights(summary),
         phases=phases,
+        flame=flame(summary),
         show_units=any(row.units for row in phases),
         outside=page.outside(summary),
         mean_w=page.mean_w(summary),

@@ -17,8 +17,10 @@ from vidmeter.meter.summary import (
     Summary,
 )
 from vidmeter.meter.windows import merged
+from vidmeter.reports import phasewords
 from vidmeter.reports.chart import Chart, tones_of
 from vidmeter.reports.format import digits, percent
+from vidmeter.reports.phasewords import both
 from vidmeter.reports.terminal import net_in_words, unit_name
 
 _MARKS = {
@@ -36,17 +38,19 @@ class Figure(NamedTuple):
 
 
 class PhaseRow(NamedTuple):
-    """One line of the table of phases. `share` is 0 to 1, for the bar."""
+    """One line of the table of phases. `share` is 0 to 1, for the bar; `about` are its facts."""
 
     name: str
     depth: int
     tone: str
     note: str
+    about: str
     phase: PhaseSummary
     mean_w: float | None
     each_j: float | None
     share: float
     units: tuple[Figure, ...]
+    resolved: bool
 
 
 class Outside(NamedTuple):
@@ -179,26 +183,29 @@ def sentence(text: str) -> str:
 def phase_rows(summary: Summary) -> list[PhaseRow]:
     """The table of phases, parents before their children."""
     tones = tones_of([phase.path for phase in summary.phases])
+    by_path = {phase.path: phase for phase in summary.phases}
     rows = []
     for phase in summary.phases:
         energy_j, time_s = phase.total.energy_j, phase.duration_s
-        note = "" if phase.complete else "left open"
-        if not phase.resolved:
-            note = "below resolution"
-        if phase.error:
-            note = f"{note}, {phase.error}" if note else phase.error
+        about = (
+            *phasewords.company(phase, by_path.get(phase.path[:-1])),
+            phasewords.facts_in_words(phase.facts),
+            phasewords.first_in_words(phase),
+        )
         figures = [_figure(name, unit) for name, unit in phase.per_unit.items()]
         rows.append(
             PhaseRow(
                 name=phase.path[-1],
                 depth=len(phase.path) - 1,
                 tone=tones[phase.path],
-                note=note,
+                note=", ".join(w for w in phasewords.marks(phase) if w != phasewords.UNRESOLVED),
+                about="; ".join(text for text in about if text),
                 phase=phase,
                 mean_w=energy_j / time_s if energy_j is not None and time_s else None,
                 each_j=energy_j / phase.count if energy_j is not None else None,
                 share=min(max(phase.share or 0.0, 0.0), 1.0),
                 units=tuple(f for f in figures if f is not None),
+                resolved=phase.resolved or phase.combined,
             )
         )
     return rows
@@ -222,11 +229,11 @@ def errors(e: DeviceEnergy) -> str:
     """The two errors of an energy apart: what the gain leaves open, and what the readings do."""
     if not e.energy_j or e.gain_low is None or e.gain_high is None:
         return ""
-    words = [f"gain {_both(e.gain_low - 1, e.gain_high - 1)}"]
+    words = [f"gain {both(e.gain_low - 1, e.gain_high - 1)}"]
     if e.raw_j is not None:
         words[0] += f", calibrated; {digits(e.raw_j)} J as read"
     low, high = (e.sampling_low_j or 0.0) / e.energy_j, (e.sampling_high_j or 0.0) / e.energy_j
-    words.append(f"readings {_both(-low, high)} ({e.readings} of them)")
+    words.append(f"readings {both(-low, high)} ({e.readings} of them)")
     return "; ".join(words)
 
 
@@ -293,19 +300,6 @@ def _interval(of: PerUnit, factor: float) -> str:
     if of.low is None or of.high is None:
         return ""
     return f"{digits(of.low * factor)} to {digits(of.high * factor)}"
-
-
-def _both(low: float, high: float) -> str:
-    """`±5 %`, or `−3 to +40 %` where the two ends differ."""
-    if abs(low + high) <= 0.02 * max(abs(low), abs(high), 1e-9):
-        return f"±{_two(high * 100)} %"
-    text = f"{'+' if low > 0 else ''}{_two(low * 100)} to +{_two(high * 100)} %"
-    return text.replace("-", "−")
-
-
-def _two(value: float) -> str:
-    """Two digits, and never an exponent."""
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.2g}"
 
 
 def _signed(share: float | None) -> str:

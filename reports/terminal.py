@@ -9,11 +9,11 @@ from vidmeter.meter.summary import (
     DeviceEnergy,
     Net,
     PerUnit,
-    PhaseSummary,
     Summary,
     Total,
     WorkDone,
 )
+from vidmeter.reports import phasetree
 from vidmeter.reports.format import digits, joules, percent, seconds, watt_hours, watts
 
 _UNITS = {
@@ -23,6 +23,11 @@ _UNITS = {
     "j_per_megapixel_frame": "J per megapixel-frame",
 }
 
+_PLAIN = str.maketrans(
+    {"├": "|", "└": "`", "─": "-", "│": "|", "×": "x", "·": ";", "…": "...", "–": "-", "−": "-",
+     "±": "+-", "›": ">", "µ": "u", "°": " "}
+)  # fmt: skip
+
 
 def render(summary: Summary, *, path: Path | None = None, color: bool = False) -> str:
     """The numbers of a run for a person, the answer first; `color` adds ANSI emphasis."""
@@ -31,12 +36,22 @@ def render(summary: Summary, *, path: Path | None = None, color: bool = False) -
         [_head(summary)],
         _answer(summary, bold),
         _devices(summary),
-        _phases(summary),
+        phasetree.table(summary),
         _cautions(summary),
     ]
     if path is not None:
         blocks.append([f"run file: {path}", f"          vidmeter report {shlex.quote(str(path))}"])
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def for_stream(text: str, encoding: str | None) -> str:
+    """The same text in letters that a stream of this encoding can take."""
+    try:
+        text.encode(encoding or "utf-8")
+    except UnicodeEncodeError:
+        plain = text.translate(_PLAIN)
+        return plain.encode(encoding or "utf-8", "replace").decode(encoding or "utf-8")
+    return text
 
 
 def unit_name(name: str) -> str:
@@ -154,41 +169,6 @@ def _device_row(e: DeviceEnergy) -> tuple[str, ...]:
     if e.device.provenance is Provenance.MODELLED and e.low_j is not None:
         energy = f"{joules(e.low_j)} to {joules(e.high_j)}"
     return e.device.label, energy, watts(e.mean_w), watts(e.peak_w), origin, percent(e.coverage)
-
-
-def _phases(summary: Summary) -> list[str]:
-    if not summary.phases:
-        return []
-    rows = [_phase_row(phase) for phase in summary.phases]
-    if summary.unattributed_j is not None and summary.total.energy_j:
-        share = summary.unattributed_j / summary.total.energy_j
-        rest_s = summary.duration_s - sum(p.duration_s for p in summary.phases if len(p.path) == 1)
-        rows.append(
-            ("outside phases", seconds(max(rest_s, 0.0)), joules(summary.unattributed_j),
-             percent(share), "", "")
-        )  # fmt: skip
-    return _table(("phase", "time", "energy", "share", "mean", "each"), rows, right=range(1, 6))
-
-
-def _phase_row(phase: PhaseSummary) -> tuple[str, ...]:
-    name = "  " * (len(phase.path) - 1) + phase.path[-1]
-    if phase.count > 1:
-        name += f" ×{phase.count}"
-    if not phase.complete:
-        name += " (open)"
-    elif phase.error:
-        name += f" ({phase.error})"
-    total = phase.total
-    mean_w = total.energy_j / phase.duration_s if total.energy_j and phase.duration_s else None
-    each = joules(total.energy_j / phase.count) if total.energy_j and phase.count > 1 else ""
-    return (
-        name,
-        seconds(phase.duration_s),
-        joules(total.energy_j) if phase.resolved else "below resolution",
-        percent(phase.share),
-        watts(mean_w),
-        each,
-    )
 
 
 def _cautions(summary: Summary) -> list[str]:

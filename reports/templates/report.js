@@ -75,3 +75,52 @@
     event.preventDefault();
   });
 })();
+
+// The flame graph: one stop of the tab key, and arrow keys from box to box.
+(() => {
+  const icicle = document.querySelector(".icicle");
+  if (!icicle) return;
+  const readout = document.getElementById("spot"), rest = readout.textContent;
+  const boxes = [...icicle.children].map((element) => ({
+    element, row: Number(element.style.getPropertyValue("--row")),
+    left: parseFloat(element.style.left), width: parseFloat(element.style.width),
+  }));
+  const tell = (box) => {
+    const [name, numbers] = box.element.title.split(/: (?!.*: )/);
+    const bold = document.createElement("b");
+    bold.textContent = name;
+    readout.replaceChildren(bold, "  " + (numbers || ""));
+  };
+  let at = boxes[0];
+  const move = (box) => {
+    if (!box) return;
+    at.element.tabIndex = -1;
+    at = box;
+    at.element.tabIndex = 0;
+    at.element.focus();
+  };
+  const beside = (way) => {
+    const row = boxes.filter((b) => b.row === at.row);
+    return row[row.indexOf(at) + way];
+  };
+  const over = (a, b) => a.left < b.left + b.width - 1e-3 && b.left < a.left + a.width - 1e-3;
+  for (const box of boxes) {
+    box.element.tabIndex = box === at ? 0 : -1;
+    box.element.addEventListener("pointerenter", () => tell(box));
+    box.element.addEventListener("focus", () => { at = box; tell(box); });
+    box.element.addEventListener("blur", () => { readout.textContent = rest; });
+  }
+  icicle.addEventListener("pointerleave", () => {
+    if (document.activeElement === at.element) tell(at); else readout.textContent = rest;
+  });
+  icicle.addEventListener("keydown", (event) => {
+    const to = {
+      ArrowLeft: () => beside(-1), ArrowRight: () => beside(1), Home: () => boxes[0],
+      ArrowUp: () => boxes.find((b) => b.row === at.row - 1 && over(at, b)),
+      ArrowDown: () => boxes.find((b) => b.row === at.row + 1 && over(at, b)),
+    }[event.key];
+    if (!to) return;
+    event.preventDefault();
+    move(to());
+  });
+})();

@@ -3,7 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
+from tests.reports.conftest import phase
 from vidmeter.meter.reader import load
+from vidmeter.meter.run import Run
 from vidmeter.meter.summarize import summarize
 from vidmeter.meter.summary import Conditions, Net
 from vidmeter.reports import htmlpage, page
@@ -57,3 +59,16 @@ def test_the_net_energy_follows_the_gross_and_names_what_was_taken_off() -> None
     text = htmlpage.render(RUN, replace(SUMMARY, net=net))
     assert "200 J beyond idle" in text and "80 W taken off" in text
     assert text.index("J in all") < text.index("beyond idle")
+
+
+def test_a_phase_below_resolution_states_no_energy_at_all(exact: Run) -> None:
+    short = phase("blink", 1, 1.5, parent="load")
+    run = replace(exact, phases=(*exact.phases, short))
+
+    (row,) = [r for r in page.phase_rows(summarize(run)) if r.name == "blink"]
+    drawn = htmlpage.render(run, summarize(run))
+
+    assert not row.resolved
+    assert row.note == ""
+    assert "<small>below resolution</small>" in drawn
+    assert "64 J seen" not in drawn.replace("\N{NO-BREAK SPACE}", " ")

@@ -117,7 +117,8 @@ def _report(paths: Sequence[Path], folder: Path, *, force: bool) -> None:
         files.append(write(htmlpage.render(*pairs[-1]), path.with_suffix(".html"), force=force))
     files.append(write(csvfile.render(pairs), folder / "results.csv", force=force))
     for run, summary in pairs:
-        print("\n" + terminal.render(summary, path=run.path, color=colors()))
+        text = terminal.render(summary, path=run.path, color=colors())
+        print("\n" + terminal.for_stream(text, sys.stdout.encoding))
     for file in files:
         print(f"wrote {file}")
     sys.stdout.flush()

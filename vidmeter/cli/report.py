@@ -1,4 +1,4 @@
-"""`vidmeter report RUN`: a run as text, HTML, CSV or JSON."""
+"""`vidmeter report RUN`: a run as text, HTML, CSV, JSON, or a trace or profile for a viewer."""
 
 import argparse
 import sys
@@ -10,9 +10,11 @@ from vidmeter.cli.options import UsageError, find_run, say
 if TYPE_CHECKING:
     from vidmeter.meter.run import Run
     from vidmeter.meter.summary import Summary
+    from vidmeter.reports.torchtrace import TorchTrace
 
-FORMATS = ("text", "html", "csv", "json")
+FORMATS = ("text", "html", "csv", "json", "trace", "speedscope")
 SUFFIXES = {".html": "html", ".htm": "html", ".csv": "csv", ".json": "json", ".txt": "text"}
+LONG_SUFFIXES = {".trace.json": "trace", ".speedscope.json": "speedscope"}
 
 
 def prepare(parser: argparse.ArgumentParser) -> None:
@@ -24,10 +26,16 @@ def prepare(parser: argparse.ArgumentParser) -> None:
         action="append",
         type=Path,
         metavar="FILE",
-        help="the suffix decides: .html, .csv, .json, .txt; may be given several times;"
-        " without it the text goes to stdout",
+        help="the suffix decides: .html, .csv, .json, .txt, .trace.json (Perfetto),"
+        " .speedscope.json; may be given several times; without it the text goes to stdout",
     )
     parser.add_argument("--format", choices=FORMATS, help="where the suffix doesn't say")
+    parser.add_argument(
+        "--merge",
+        type=Path,
+        metavar="FILE",
+        help="a trace of the torch profiler (.json, .json.gz) that is put into the .trace.json",
+    )
     parser.add_argument("-f", "--force", action="store_true", help="overwrite FILE")
 
 
@@ -35,16 +43,22 @@ def run(arguments: argparse.Namespace) -> int:
     """Render the runs and write what was asked for."""
     from vidmeter.meter.reader import load
     from vidmeter.meter.summarize import summarize
-    from vidmeter.reports import write
+    from vidmeter.reports import terminal, torchtrace, write
 
-    runs = [load(find_run(name)) for name in arguments.run_names]
-    pairs = [(run, summarize(run)) for run in runs]
     outputs = arguments.output or [None]
     forms = [_form(output, arguments.format) for output in outputs]
+    merge = None
+    if arguments.merge is not None:
+        if "trace" not in forms:
+            raise UsageError("report: --merge is for a trace: add -o NAME.trace.json")
+        merge = torchtrace.load(arguments.merge)
+    runs = [load(find_run(name)) for name in arguments.run_names]
+    pairs = [(run, summarize(run)) for run in runs]
     for output, form in zip(outputs, forms, strict=True):
-        text = render(form, pairs)
+        text = render(form, pairs, merge=merge)
         if output is None:
-            sys.stdout.write(text)
+            plain = terminal.for_stream(text, sys.stdout.encoding) if form == "text" else text
+            sys.stdout.write(plain)
         else:
             write(text, output, force=arguments.force)
             say(f"wrote {output}")
@@ -52,9 +66,11 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def render(form: str, pairs: "list[tuple[Run, Summary]]") -> str:
-    """Runs in one of `FORMATS`; HTML and JSON show one run."""
-    from vidmeter.reports import csvfile, htmlpage, jsonfile, terminal
+def render(
+    form: str, pairs: "list[tuple[Run, Summary]]", *, merge: "TorchTrace | None" = None
+) -> str:
+    """Runs in one of `FORMATS`; only CSV and text show several. `merge` goes into a trace."""
+    from vidmeter.reports import csvfile, htmlpage, jsonfile, speedscope, terminal, trace
 
     if form == "csv":
         return csvfile.render(pairs)
@@ -63,7 +79,17 @@ def render(form: str, pairs: "list[tuple[Run, Summary]]") -> str:
     if len(pairs) > 1:
         raise UsageError(f"report: {form} shows one run; for several use csv or text")
     run, summary = pairs[0]
-    return htmlpage.render(run, summary) if form == "html" else jsonfile.render(summary)
+    if form == "html":
+        return htmlpage.render(run, summary)
+    if form == "trace":
+        return trace.render(run, summary, merge=merge)
+    return speedscope.render(summary) if form == "speedscope" else jsonfile.render(summary)
+
+
+def form_of(output: Path) -> str | None:
+    """What a report's name says that it is; None where it says nothing."""
+    long = "".join(output.suffixes[-2:]).lower()
+    return LONG_SUFFIXES.get(long) or SUFFIXES.get(output.suffix.lower())
 
 
 def _form(output: Path | None, stated: str | None) -> str:
@@ -71,7 +97,7 @@ def _form(output: Path | None, stated: str | None) -> str:
         return stated
     if output is None:
         return "text"
-    form = SUFFIXES.get(output.suffix.lower())
+    form = form_of(output)
     if form is None:
         raise UsageError(f"report: what is {output}? Use --format {', '.join(FORMATS)}")
     return form

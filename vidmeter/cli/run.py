@@ -211,7 +211,7 @@ def _tell(metered: Metered, arguments: argparse.Namespace) -> None:
             from vidmeter.reports import terminal
 
             text = terminal.render(summary, path=metered.path, color=colors())
-            sys.stderr.write("\n" + text)
+            sys.stderr.write("\n" + terminal.for_stream(text, sys.stderr.encoding))
             sys.stderr.flush()
     except (VidmeterError, OSError) as error:
         say(str(error))

@@ -30,6 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stdout.write(jsonfile.render(summary))
     else:
         color = colors() and sys.stdout.isatty()
-        sys.stdout.write(terminal.render(summary, path=path, color=color))
+        text = terminal.render(summary, path=path, color=color)
+        sys.stdout.write(terminal.for_stream(text, sys.stdout.encoding))
     sys.stdout.flush()
     return 0

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidmeter.cli.options import UsageError, find_run
-from vidmeter.cli.report import SUFFIXES
+from vidmeter.cli.report import SUFFIXES, form_of
 from vidmeter.meter.errors import BadRun
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
     summary = summarize(recorded)
     found = verification.check(recorded, summary)
     for report in arguments.reports:
-        form = SUFFIXES.get(report.suffix.lower())
-        if form is None:
+        form = form_of(report)
+        if form is None or form not in SUFFIXES.values():
             raise UsageError(f"verify: what is {report}? Reports end in {', '.join(SUFFIXES)}")
         try:
             text = report.read_text("utf-8")
