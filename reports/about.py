@@ -10,6 +10,7 @@ from vidmeter.meter.sources import NAMES
 from vidmeter.meter.summary import Summary
 from vidmeter.reports.format import digits, seconds
 from vidmeter.reports.page import device_rows, sentence
+from vidmeter.reports.phasewords import gpu_time_in_words
 
 Facts = list[tuple[str, str]]
 """Names and values, to be shown as a list."""
@@ -30,6 +31,8 @@ def work_facts(run: Run, summary: Summary) -> Facts:
         "file": "found in the files that the command wrote",
         "program": "said by the program",
         "user": "stated by the user",
+        "export": "seen by the hook where a file was written",
+        "pipeline": "seen by the hook in what a pipeline returned",
     }
     known = [
         ("clips", None if done.clips is None else str(done.clips)),
@@ -80,6 +83,8 @@ def method(run: Run, summary: Summary) -> list[str]:
         " The 95 % interval holds the error of the sensor and that of placing a window's edges"
         " between two readings."
     )
+    if words := gpu_time_in_words(summary.gpu_time):
+        sentences.append(f"{words[0].upper()}{words[1:]}.")
     sentences.append(
         f"Run {run.id}, run format {FORMAT_VERSION}; the readings are in its file, and every number"
         " here can be computed anew from them."

@@ -6,7 +6,7 @@ Used by the terminal and by the page, so that both say the same.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from vidmeter.meter.summary import PhaseSummary
+from vidmeter.meter.summary import GpuTime, PhaseSummary
 from vidmeter.reports.format import digits, joules, seconds
 
 SLOW_FIRST = 1.5
@@ -40,7 +40,7 @@ def company(phase: PhaseSummary, around: PhaseSummary | None) -> list[str]:
 
 
 def facts_in_words(facts: Mapping[str, Any]) -> str:
-    """`WanPipeline, 17 frames 192×128, 8 steps, guidance 5 (2 forwards a step), float32, sdpa`.
+    """`WanPipeline, 17 frames 192×128, 8 steps, guidance 5 (2 forwards a step), float32`, and so on.
 
     Empty where the facts are not those of a model or a pipeline; those unknown are left out.
     """
@@ -77,6 +77,17 @@ def both(low: float, high: float) -> str:
     return text.replace("-", "−")
 
 
+def gpu_time_in_words(gpu_time: GpuTime | None) -> str:
+    """`phases lie on the GPU's own time, to 14 µs (12 anchors)`; empty where there is none."""
+    if gpu_time is None:
+        return ""
+    count = gpu_time.anchors
+    return (
+        f"phases lie on the GPU's own time, to {seconds(gpu_time.error_ns / 1e9)}"
+        f" ({count} anchor{'' if count == 1 else 's'} to the host's)"
+    )
+
+
 def _two(value: float) -> str:
     """Two digits, and never an exponent."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.2g}"
@@ -111,9 +122,9 @@ def _tokens(facts: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _how(facts: Mapping[str, Any]) -> Iterator[str]:
-    for key in ("dtype", "attention"):
+    for key, word in (("dtype", ""), ("attention", " attention")):
         if isinstance(facts.get(key), str) and facts[key]:
-            yield facts[key]
+            yield facts[key] + word
     offload = facts.get("offload")
     if isinstance(offload, str) and offload:
         yield f"{offload} offload"

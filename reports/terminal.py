@@ -15,6 +15,7 @@ from vidmeter.meter.summary import (
 )
 from vidmeter.reports import phasetree
 from vidmeter.reports.format import digits, joules, percent, seconds, watt_hours, watts
+from vidmeter.reports.phasewords import gpu_time_in_words
 
 _UNITS = {
     "j_per_video_second": "J per second of video",
@@ -36,7 +37,7 @@ def render(summary: Summary, *, path: Path | None = None, color: bool = False) -
         [_head(summary)],
         _answer(summary, bold),
         _devices(summary),
-        phasetree.table(summary),
+        _phases(summary),
         _cautions(summary),
     ]
     if path is not None:
@@ -169,6 +170,11 @@ def _device_row(e: DeviceEnergy) -> tuple[str, ...]:
     if e.device.provenance is Provenance.MODELLED and e.low_j is not None:
         energy = f"{joules(e.low_j)} to {joules(e.high_j)}"
     return e.device.label, energy, watts(e.mean_w), watts(e.peak_w), origin, percent(e.coverage)
+
+
+def _phases(summary: Summary) -> list[str]:
+    words = gpu_time_in_words(summary.gpu_time)
+    return [*phasetree.table(summary), *([f"  {words}"] if words and summary.phases else [])]
 
 
 def _cautions(summary: Summary) -> list[str]:
