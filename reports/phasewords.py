@@ -40,7 +40,7 @@ def company(phase: PhaseSummary, around: PhaseSummary | None) -> list[str]:
 
 
 def facts_in_words(facts: Mapping[str, Any]) -> str:
-    """`WanPipeline, 17 frames 192×128, 8 steps, guidance 5 (2 forwards a step), float32`, and so on.
+    """`WanPipeline, 17 frames 192×128, 8 steps, guidance 5 (2 forwards a step)`, and so on.
 
     Empty where the facts are not those of a model or a pipeline; those unknown are left out.
     """

@@ -11,7 +11,7 @@ from vidmeter.reports.phasewords import company, facts_in_words, first_in_words
 
 WAN = {
     "class": "WanPipeline", "height": 192, "width": 128, "frames": 17, "batch": 1, "steps": 8,
-    "guidance": 5.0, "forwards_per_step": 2, "dtype": "float32", "attention": "sdpa",
+    "guidance": 5.0, "forwards_per_step": 2, "dtype": "float32", "attention": "fa3",
     "offload": None, "compiled": False, "tiling": False,
 }  # fmt: skip
 
@@ -20,7 +20,7 @@ SNAPSHOT = """\
   load                    4 s             512 J           25 %  128 W
   └─ transformer          2 s             256 J         12.5 %  128 W         WanTransformer3DModel
   generate             12.0 s          1.536 kJ           75 %  128 W         2 processes
-  │  WanPipeline, 17 frames 128×192, 8 steps, guidance 5 (2 forwards a step), float32, sdpa attention
+  │  WanPipeline, 17 frames 128×192, 8 steps, guidance 5 (2 forwards a step), float32, fa3 attention
   ├─ denoise              8 s          1.024 kJ  ±10 %    50 %  128 W
   │  └─ step ×4           8 s          1.024 kJ           50 %  128 W  256 J  combined
   │     │  first 3.5 s, 400 J; the others 1.5 s each
@@ -116,13 +116,13 @@ def test_all_rows_are_shown_where_there_are_few(rich):
         (
             WAN,
             "WanPipeline, 17 frames 128×192, 8 steps, guidance 5 (2 forwards a step), float32,"
-            " sdpa attention",
+            " fa3 attention",
         ),
         (
             WAN | {"guidance": None, "forwards_per_step": 1, "batch": 2, "tiling": True,
                    "offload": "model", "compiled": True},
-            "WanPipeline, batch 2, 17 frames 128×192, 8 steps, float32, sdpa attention, model offload,"
-            " compiled, tiled",
+            "WanPipeline, batch 2, 17 frames 128×192, 8 steps, float32, fa3 attention,"
+            " model offload, compiled, tiled",
         ),
         (
             {"class": "GPT2LMHeadModel", "input_tokens": 12, "output_tokens": 64,
