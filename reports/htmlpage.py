@@ -54,7 +54,6 @@ def render(run: Run, summary: Summary) -> str:
         weights=page.weights(summary),
         phases=phases,
         flame=flame(summary),
-        show_units=any(row.units for row in phases),
         outside=page.outside(summary),
         mean_w=page.mean_w(summary),
         not_added=page.not_added(summary),
