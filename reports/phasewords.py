@@ -81,9 +81,10 @@ def gpu_time_in_words(gpu_time: GpuTime | None) -> str:
     """`phases lie on the GPU's own time, to 14 µs (12 anchors)`; empty where there is none."""
     if gpu_time is None:
         return ""
-    count = gpu_time.anchors
+    count, error_us = gpu_time.anchors, gpu_time.error_ns / 1e3
+    error = f"{error_us:.2g} µs" if error_us < 100 else seconds(error_us / 1e6)
     return (
-        f"phases lie on the GPU's own time, to {seconds(gpu_time.error_ns / 1e9)}"
+        f"phases lie on the GPU's own time, to {error}"
         f" ({count} anchor{'' if count == 1 else 's'} to the host's)"
     )
 

@@ -211,3 +211,69 @@ def test_a_program_outlives_its_meter(folder: Path) -> None:
         folder.rmdir()
         with vidmeter.phase("y"):
             pass
+
+
+def test_facts_of_the_end_add_to_those_of_the_beginning(folder: Path) -> None:
+    phase = marks.begin("generate", facts={"class": "WanPipeline", "steps": None})
+    marks.end(phase, facts={"steps": 8})
+
+    (found,) = MarkReader(folder).read().phases
+    assert found.facts == {"class": "WanPipeline", "steps": 8}
+
+
+def test_a_phase_may_begin_and_end_at_moments_that_were_taken_before(folder: Path) -> None:
+    before = marks.instant()
+    phase = marks.begin("late", at=before)
+    after = marks.instant()
+    marks.end(phase, at=after)
+
+    (found,) = MarkReader(folder).read().phases
+    assert (found.start_ns, found.end_ns) == (before[0], after[0])
+
+
+def test_notes_are_events_and_processes_say_who_they_are(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "3")
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    marks.note("marks_missing", "two steps were not seen")
+    marks.process(torch="2.13.0")
+
+    found = MarkReader(folder).read()
+    (event,), (process,) = found.events, found.processes
+    assert (event.kind, event.detail) == ("marks_missing", "two steps were not seen")
+    assert process.pid == os.getpid()
+    assert process.facts["rank"] == 3 and process.facts["world_size"] == 8
+    assert process.facts["torch"] == "2.13.0" and process.facts["ppid"] == os.getppid()
+
+
+def test_two_copies_of_the_module_share_one_state(tmp_path: Path) -> None:
+    code = """
+import sys, types, vidmeter, vidmeter.meter
+package = types.ModuleType("_vidmeter")
+package.__path__ = list(vidmeter.meter.__path__)
+sys.modules["_vidmeter"] = package
+if sys.argv[1] == "ours first":
+    import _vidmeter.marks
+with vidmeter.phase("program"):
+    from _vidmeter import marks as hook
+    outer = hook.begin("hook")
+    before = hook.enter(outer)
+    with vidmeter.phase("inside"):
+        pass
+    hook.enter(before)
+    hook.end(outer)
+from vidmeter.meter import marks
+assert marks is not hook and marks._state is hook._state
+"""
+    for order in ("ours first", "theirs first"):
+        where = tmp_path / order
+        where.mkdir()
+        subprocess.run(
+            [sys.executable, "-c", code, order],
+            env=os.environ | {marks.MARKS_ENV: str(where), "PYTHONPATH": str(ROOT)},
+            check=True,
+        )
+
+        assert tree(where) == [("program",), ("program", "hook"), ("program", "hook", "inside")]
+        assert len({p.id for p in MarkReader(where).read().phases}) == 3

@@ -1,7 +1,7 @@
-"""A run file of format 1 loads for ever, and says what it said when it was made.
+"""A run file of every format loads for ever, and says what it said when it was made.
 
-Written by vidmeter 0.1.0. If a number changes because the arithmetic got better, the expected
-files change with it, in the same commit, and the changelog says why.
+If a number changes because the arithmetic got better, the expected files change with it
+(`python -m tests.reports.regolden`), in the same commit, and the changelog says why.
 """
 
 import json
@@ -9,23 +9,42 @@ import math
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from tests.reports.regolden import golden
 from vidmeter.meter.reader import load
+from vidmeter.meter.runfile import FORMAT_VERSION
 from vidmeter.meter.summarize import summarize
 from vidmeter.reports import jsonfile, terminal
 
 DATA = Path(__file__).parents[1] / "data"
 
 
-def test_the_golden_run_loads_and_its_summary_is_the_same() -> None:
-    got = jsonfile.document(summarize(load(DATA / "run-v1.vidmeter")))
-
-    assert_alike(json.loads(json.dumps(got)), json.loads((DATA / "run-v1.json").read_text()))
+GOLDEN = [f"run-v{n}" for n in range(1, FORMAT_VERSION + 1)]
 
 
-def test_the_golden_run_reads_the_same_in_a_terminal() -> None:
-    text = terminal.render(summarize(load(DATA / "run-v1.vidmeter")))
+@pytest.mark.parametrize("name", GOLDEN)
+def test_the_golden_run_loads_and_its_summary_is_the_same(name: str) -> None:
+    got = jsonfile.document(summarize(load(DATA / f"{name}.vidmeter")))
 
-    assert text == (DATA / "run-v1.txt").read_text()
+    assert_alike(json.loads(json.dumps(got)), json.loads((DATA / f"{name}.json").read_text()))
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_the_golden_run_reads_the_same_in_a_terminal(name: str) -> None:
+    text = terminal.render(summarize(load(DATA / f"{name}.vidmeter")))
+
+    assert text == (DATA / f"{name}.txt").read_text()
+
+
+def test_the_run_of_this_format_holds_what_it_was_made_of() -> None:
+    made, loaded = golden(), load(DATA / f"run-v{FORMAT_VERSION}.vidmeter")
+
+    assert sorted(loaded.phases, key=lambda p: p.id) == sorted(made.phases, key=lambda p: p.id)
+    assert loaded.gpu_events == made.gpu_events
+    assert loaded.processes == made.processes
+    assert loaded.work == made.work
+    assert loaded.traces == made.traces
 
 
 def test_color_only_adds_emphasis() -> None:
