@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import IO
 
@@ -31,6 +32,7 @@ def main() -> None:
     bench = Benchmark("overhead", arguments.quick)
     rounds = 2 if bench.quick else arguments.rounds
     settings = ("steps=2", "frames=5") if bench.quick else ("steps=10", "frames=9")
+    bench.versions = {name: metadata.version(name) for name in ("torch", "diffusers")}
     bench.facts = {"device": arguments.device, "rounds": rounds, "settings": settings}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
