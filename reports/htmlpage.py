@@ -17,6 +17,8 @@ from vidmeter.meter.summary import Summary
 from vidmeter.reports import about, page
 from vidmeter.reports import format as people
 from vidmeter.reports.chart import HEIGHT, WIDTH, chart
+from vidmeter.reports.course import HEIGHT as HEIGHT_OF_COURSE
+from vidmeter.reports.course import WIDTH as WIDTH_OF_COURSE
 from vidmeter.reports.flame import flame
 
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -53,6 +55,8 @@ def render(run: Run, summary: Summary) -> str:
         cautions=page.cautions(summary),
         weights=page.weights(summary),
         phases=phases,
+        course_width=WIDTH_OF_COURSE,
+        course_height=HEIGHT_OF_COURSE,
         flame=flame(summary),
         outside=page.outside(summary),
         mean_w=page.mean_w(summary),

@@ -19,6 +19,7 @@ from vidmeter.meter.summary import (
 from vidmeter.meter.windows import merged
 from vidmeter.reports import phasewords
 from vidmeter.reports.chart import Chart, tones_of
+from vidmeter.reports.course import Course, course
 from vidmeter.reports.format import digits, percent
 from vidmeter.reports.phasewords import both
 from vidmeter.reports.terminal import net_in_words, unit_name
@@ -51,6 +52,7 @@ class PhaseRow(NamedTuple):
     share: float
     units: tuple[Figure, ...]
     resolved: bool
+    course: Course | None
 
 
 class Outside(NamedTuple):
@@ -206,6 +208,7 @@ def phase_rows(summary: Summary) -> list[PhaseRow]:
                 share=min(max(phase.share or 0.0, 0.0), 1.0),
                 units=tuple(f for f in figures if f is not None),
                 resolved=phase.resolved or phase.combined,
+                course=course(phase),
             )
         )
     return rows

@@ -67,8 +67,8 @@ def _completed(given: "list[bytes]", boot: str) -> "list[bytes]":
 def _completed_mapping(start: "Callable[..., Any]", boot: str) -> "Callable[..., Any]":
     """For functions of `os` that take the environment third."""
 
-    def call(path: "Any", arguments: "Any", env: "Any", *args: "Any", **kwargs: "Any") -> "Any":
-        return start(path, arguments, _with_hook(env, boot), *args, **kwargs)
+    def call(path: "Any", argv: "Any", env: "Any", *args: "Any", **kwargs: "Any") -> "Any":
+        return start(path, argv, _with_hook(env, boot), *args, **kwargs)
 
     return _alike(call, start)
 

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+from threading import local
 
 from .. import marks
 from .guard import Phase, around
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 _FRAMES = ("video_frames", "video", "image", "video_array", "ims", "image_array")
 _PATHS = ("output_video_path", "output_path", "output_gif_path", "filename", "uri")
 _RATES = ("fps", "video_fps", "frame_rate")
-_depth = 0
+_thread = local()
+"""Of each thread: whether it is writing a file; diffusers itself may call imageio."""
 
 
 def of_diffusers(module: "ModuleType") -> None:
@@ -50,20 +52,22 @@ def _mark(module: "ModuleType", *names: str) -> None:
 
 def _begins(signature: inspect.Signature) -> "Any":
     def begin(args: "tuple[Any, ...]", kwargs: "dict[str, Any]") -> "_Export | None":
-        global _depth
-        if _depth:
-            return None  # diffusers itself may call imageio
-        asked = dict(signature.bind(*args, **kwargs).arguments)
+        if getattr(_thread, "writing", False):
+            return None
+        try:
+            asked = dict(signature.bind(*args, **kwargs).arguments)
+        except TypeError:
+            return None  # the call itself will say what is wrong with it
         asked |= asked.pop("kwargs", {})
-        _depth += 1
-        return _Export(asked)
+        export = _Export(asked)
+        _thread.writing = True
+        return export
 
     return begin
 
 
 def _end(export: _Export, result: "Any", error: "BaseException | None") -> None:
-    global _depth
-    _depth -= 1
+    _thread.writing = False
     facts: dict[str, Any] = {}
     path = _first(export.asked, _PATHS) or result
     if isinstance(path, str | os.PathLike):

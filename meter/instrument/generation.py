@@ -8,9 +8,8 @@ behind an answer's end that were filled up count as well, as they cost the same.
 from threading import local
 
 from .. import marks
+from . import modules
 from .guard import Phase, around, guarded
-from .modules import Deep
-from .modules import watch as watch_modules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,8 +45,8 @@ class _Generation:
         if not hasattr(type(model), "_prefill"):
             hook = model.register_forward_hook(lambda *_: guarded("generate", self.first_forward))
             self.undo.append(hook.remove)
-        if Deep.wanted():
-            self.undo += watch_modules(model)
+        if modules.wanted():
+            self.undo += modules.watch(model)
         _thread.call = self
 
     def first_forward(self) -> None:

@@ -32,13 +32,9 @@ _BLOCKS_OF_ONE = ("attentionblock", "attnblock")
 """Blocks that are nothing but what they are named after."""
 
 
-class Deep:
-    """Whether deep mode is asked for."""
-
-    @staticmethod
-    def wanted() -> bool:
-        """Whether this process was told to mark modules."""
-        return os.environ.get(INSTRUMENT_ENV) == "modules"
+def wanted() -> bool:
+    """Whether this process was told to mark modules."""
+    return os.environ.get(INSTRUMENT_ENV) == "modules"
 
 
 def kind_of(class_name: str) -> "str | None":

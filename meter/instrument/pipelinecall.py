@@ -50,7 +50,7 @@ class PipelineCall:
         self._encoding = 0
         self._loose: list[Phase] = []
         self._phase = Phase("generate", **pipelinefacts.identity(pipeline))
-        self._deep = modules.Deep.wanted()
+        self._deep = modules.wanted()
         self._watch()
 
     def open(self, name: str) -> Phase:

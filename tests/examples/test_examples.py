@@ -1,6 +1,10 @@
-"""The examples run as they are, on models that are built once, and write what they say."""
+"""The examples run as they are under the meter, write what they say, and tell where joules went.
+
+The models are built once. What the scripts print and write is what they print and write alone.
+"""
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -8,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,6 +52,29 @@ def last_line(folder: Path, environ: Mapping[str, str], *arguments: str) -> str:
     return done.stdout.splitlines()[-1]
 
 
+def metered(
+    folder: Path, environ: Mapping[str, str], *command: str
+) -> tuple[str, dict[str, Any], dict[str, dict[str, Any]]]:
+    """The last line that a command printed, its summary, and that one's phases by their paths."""
+    beside = folder.with_name(f"{folder.name}-meter")
+    beside.mkdir()
+    run = ["-m", "vidmeter", "run", "--quiet", "--sensor", "fake"]
+    files = ["--json", str(beside / "summary.json"), "-o", str(beside / "run.vidmeter")]
+    settings = {"PYTHONPATH": str(ROOT), "XDG_DATA_HOME": str(beside)}
+    said = last_line(folder, {**environ, **settings}, *run, *files, "--", sys.executable, *command)
+    summary = json.loads((beside / "summary.json").read_text())
+    phases = {"/".join(phase["path"]): phase for phase in summary["phases"]}
+    return said, summary, phases
+
+
+def adds_up(summary: dict[str, Any]) -> None:
+    """The parts are the whole, and no part is more than what it is in."""
+    own = [phase["self_j"] for phase in summary["phases"]]
+    total = summary["total"]["energy_j"]
+    assert math.isclose(math.fsum([*own, summary["unattributed_j"]]), total, rel_tol=1e-6)
+    assert min([*own, summary["unattributed_j"]]) > -1e-6 * total
+
+
 def check(path: Path, frames: int, rate: int, height: int, width: int) -> None:
     import av
 
@@ -60,35 +88,70 @@ def check(path: Path, frames: int, rate: int, height: int, width: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", VIDEOS)
-def test_a_script_writes_a_video_of_its_length_and_rate(
+def test_a_script_writes_its_video_and_its_phases_add_up(
     name: str, tmp_path: Path, environ: dict[str, str]
 ) -> None:
-    said = last_line(tmp_path, environ, str(EXAMPLES / f"{name}.py"), "--steps", "2")
+    out = tmp_path / "out"
+    out.mkdir()
+    frames, rate, *_ = VIDEOS[name]
 
-    assert said == f"wrote {name}.mp4, {VIDEOS[name][0]} frames"
-    assert [p.name for p in tmp_path.iterdir()] == [f"{name}.mp4"]
-    check(tmp_path / f"{name}.mp4", *VIDEOS[name])
+    said, summary, phases = metered(out, environ, str(EXAMPLES / f"{name}.py"), "--steps", "3")
+
+    assert said == f"wrote {name}.mp4, {frames} frames"
+    assert [p.name for p in out.iterdir()] == [f"{name}.mp4"]
+    check(out / f"{name}.mp4", *VIDEOS[name])
+    parts = [path for path in phases if path.startswith("generate") and "tile" not in path]
+    assert parts == [
+        "generate", "generate/text_encode", "generate/denoise", "generate/denoise/step",
+        "generate/vae_decode", "generate/postprocess",
+    ]  # fmt: skip
+    assert phases["generate/denoise/step"]["count"] == 3
+    assert {"load", "load/vae", "to_device", "export"} <= set(phases)
+    assert phases["generate"]["facts"]["frames"] == frames
+    assert summary["work"]["video_seconds"] == pytest.approx(frames / rate)
+    assert phases["generate"]["work"]["video_seconds"] == pytest.approx(frames / rate)
+    assert {c["kind"] for c in summary["cautions"]} == {"simulated"}
+    adds_up(summary)
 
 
 @pytest.mark.slow
-def test_the_language_model_answers_at_the_stated_length(
+def test_a_tiled_decode_shows_its_tiles(tmp_path: Path, environ: dict[str, str]) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+
+    _, _, phases = metered(out, environ, str(EXAMPLES / "cogvideox.py"), "--steps", "2")
+
+    assert phases["generate/vae_decode/tile"]["count"] == 9
+
+
+@pytest.mark.slow
+def test_the_language_model_answers_at_the_stated_length_and_its_phases_add_up(
     tmp_path: Path, environ: dict[str, str]
 ) -> None:
-    said = last_line(tmp_path, environ, str(EXAMPLES / "llama.py"), "--tokens", "12")
+    out = tmp_path / "out"
+    out.mkdir()
+
+    said, summary, phases = metered(out, environ, str(EXAMPLES / "llama.py"), "--tokens", "12")
 
     assert said == "made 12 tokens for each of 2 prompts"
+    assert [path for path in phases if path.startswith("generate")] == [
+        "generate", "generate/prefill", "generate/decode",
+    ]  # fmt: skip
+    assert summary["work"]["units"]["output_tokens"] == 24
+    adds_up(summary)
 
 
 @pytest.mark.slow
-def test_two_processes_that_build_the_same_model_at_once_each_write_a_video(
+def test_two_ranks_that_build_the_same_model_are_two_in_the_tree_and_one_in_the_total(
     tmp_path: Path, environ: dict[str, str]
 ) -> None:
     cache, out = tmp_path / "cache", tmp_path / "out"
     out.mkdir()
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    script = str(EXAMPLES / "distributed.py")
+    script = [str(EXAMPLES / "distributed.py"), "--steps", "3"]
+    settings = {**environ, "EXAMPLES_CACHE": str(cache)}
 
-    last_line(out, environ | {"EXAMPLES_CACHE": str(cache)}, *launch, script, "--steps", "2")
+    _, summary, phases = metered(out, settings, *launch, *script)
 
     assert sorted(p.name for p in out.iterdir()) == ["rank-0.mp4", "rank-1.mp4"]
     for path in out.iterdir():
@@ -96,23 +159,11 @@ def test_two_processes_that_build_the_same_model_at_once_each_write_a_video(
     assert (out / "rank-0.mp4").read_bytes() != (out / "rank-1.mp4").read_bytes()
     # No unfinished folder is left.
     assert [p.name for p in cache.iterdir()] == ["ltx"]
-
-
-@pytest.mark.slow
-def test_an_unmodified_script_shows_its_steps_and_its_tiles(
-    tmp_path: Path, environ: dict[str, str]
-) -> None:
-    settings = {"PYTHONPATH": str(ROOT), "XDG_DATA_HOME": str(tmp_path / "data")}
-    run = ["-m", "vidmeter", "run", "--quiet", "--sensor", "fake", "--json", "summary.json", "--"]
-    script = [sys.executable, str(EXAMPLES / "cogvideox.py"), "--steps", "2"]
-
-    last_line(tmp_path, environ | settings, *run, *script)
-
-    summary = json.loads((tmp_path / "summary.json").read_text())
-    counts = {"/".join(phase["path"]): phase["count"] for phase in summary["phases"]}
-    assert counts["generate/denoise/step"] == 2
-    assert counts["generate/vae_decode/tile"] == 9
-    assert summary["work"]["video_seconds"] == 9 / 8
+    assert (phases["generate"]["count"], phases["generate"]["processes"]) == (2, 2)
+    assert phases["generate/denoise/step"]["count"] == 6
+    (device,) = summary["devices"]
+    assert summary["total"]["energy_j"] == device["energy_j"]
+    adds_up(summary)
 
 
 def test_no_example_knows_of_vidmeter() -> None:
