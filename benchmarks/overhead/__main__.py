@@ -16,7 +16,15 @@ from pathlib import Path
 from typing import IO
 
 from benchmarks.overhead import marks
-from benchmarks.side_by_side import Benchmark, estimate, interleaved, options, over, slower_pct
+from benchmarks.side_by_side import (
+    Benchmark,
+    Estimate,
+    estimate,
+    interleaved,
+    options,
+    over,
+    slower_pct,
+)
 from vidmeter.meter.instrument import hook
 from vidmeter.meter.marks import MARKS_ENV
 
@@ -53,26 +61,29 @@ def slowdown(
         assert process.stdin is not None and process.stdout is not None
         assert process.stdout.readline() == "ready\n", "the pipeline could not be built"
         one = partial(call_s, process.stdin, process.stdout)
-        taken = interleaved(
-            {
-                "plain": partial(one, "plain"),
-                "plain again": partial(one, "plain"),
-                "hooked": partial(one, "hooked"),
-                "modules": partial(one, "modules"),
-            },
-            rounds,
-            warm_up=2,
-        )
+        ways = ("plain", "plain again", "hooked", "modules")
+        arms = {way: partial(one, way.removesuffix(" again")) for way in ways}
+        taken = interleaved(arms, rounds, warm_up=2)
+        empty = {way: partial(one, f"empty {way}") for way in ("plain", "hooked")}
+        around = interleaved(empty, 10 * rounds, warm_up=5)
         process.stdin.close()
-    bench.raw["call_s"] = taken
-    what = f"Wan 2.1 tiny on {device}, a call of {sorted(taken['plain'])[rounds // 2]:.2g} s"
-    for arm, how, goal in (
-        ("hooked", "slower with phases marked", SLOWER_PCT),
-        ("plain again", "slower without, once more (control)", None),
-        ("modules", "slower with `--profile modules`", None),
+    bench.raw |= {"call_s": taken, "empty_call_s": around}
+    usual_s = sorted(taken["plain"])[rounds // 2]
+    what = f"Wan 2.1 tiny on {device}, {settings[0]}, a call of {usual_s:.2g} s"
+    added = estimate(over, around["hooked"], around["plain"])
+    bench.add(f"{what}: marking adds", scaled(added, 1e3), "ms")
+    bench.add(f"{what}: that is", scaled(added, 100 / usual_s), "%", goal=SLOWER_PCT)
+    for arm, how in (
+        ("hooked", "slower with phases marked, as measured"),
+        ("plain again", "slower without, once more (control)"),
+        ("modules", "slower with `--profile modules`"),
     ):
-        found = estimate(slower_pct, taken[arm], taken["plain"])
-        bench.add(f"{what}: {how}", found, "%", goal=goal)
+        bench.add(f"{what}: {how}", estimate(slower_pct, taken[arm], taken["plain"]), "%")
+
+
+def scaled(estimate: Estimate, factor: float) -> Estimate:
+    """An estimate in another unit."""
+    return Estimate(*(factor * value for value in estimate))
 
 
 def call_s(ask: IO[str], told: IO[str], way: str) -> float:

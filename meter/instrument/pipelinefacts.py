@@ -133,8 +133,9 @@ def _how(pipeline: "Any", model: "Any") -> "dict[str, Any]":
     vae = getattr(pipeline, "vae", None)
     seen = _survey(components(pipeline), model)
     offload = _offload(pipeline, seen)
+    parameters, dtype = _weights(model)
     return {
-        "dtype": str(getattr(model, "dtype", "")).removeprefix("torch.") or None,
+        "dtype": dtype,
         "device": _device(model, offload),
         "attention": _attention(seen.processor),
         "offload": offload,
@@ -142,7 +143,7 @@ def _how(pipeline: "Any", model: "Any") -> "dict[str, Any]":
         "caches": sorted(n for n in seen.own_hooks if "cache" in n or "broadcast" in n) or None,
         "quantization": _quantization(model),
         "scheduler": _class_name(getattr(pipeline, "scheduler", None)),
-        "parameters": _parameters(model),
+        "parameters": parameters,
         "tiling": _flag(getattr(vae, "use_tiling", None)) or None,
         "slicing": _flag(getattr(vae, "use_slicing", None)) or None,
     }
@@ -274,8 +275,15 @@ def _quantization(model: "Any") -> "str | None":
     return str(getattr(method, "value", method)) if method is not None else None
 
 
-def _parameters(model: "Any") -> "int | None":
-    return sum(p.numel() for p in model.parameters()) if model is not None else None
+def _weights(model: "Any") -> "tuple[int | None, str | None]":
+    """How many parameters a model has, and what type most of them are of."""
+    by_type: dict[Any, int] = {}
+    for parameter in model.parameters() if model is not None else ():
+        by_type[parameter.dtype] = by_type.get(parameter.dtype, 0) + parameter.numel()
+    if not by_type:
+        return None, None
+    usual = max(by_type, key=lambda dtype: by_type[dtype])
+    return sum(by_type.values()), str(usual).removeprefix("torch.")
 
 
 def _class_name(part: "Any") -> "str | None":
