@@ -182,9 +182,12 @@ def test_tiles_are_parts_of_the_decode(ended: Ended) -> None:
     assert facts(ended, "tiled")["tiling"] is True
 
 
-def test_group_offload_is_seen(ended: Ended) -> None:
-    assert facts(ended, "offloaded_in_groups")["offload"] == "group"
-    assert tree(ended, "offloaded_in_groups") == generated()
+@pytest.mark.parametrize(
+    ("scenario", "how"), [("offloaded_in_groups", "group"), ("offloaded_by_model", "model")]
+)
+def test_offload_is_seen_and_has_the_same_phases(ended: Ended, scenario: str, how: str) -> None:
+    assert facts(ended, scenario)["offload"] == how
+    assert [path for path in tree(ended, scenario) if path != "to_device"] == generated()
 
 
 @pytest.mark.parametrize(
@@ -233,3 +236,22 @@ def test_imports_that_take_long_are_phases_and_versions_are_kept(ended: Ended) -
 
     assert {"torch", "diffusers"} <= {str(p.facts["module"]).split(".")[0] for p in imports}
     assert process.facts["torch"].startswith("2.") and process.facts["diffusers"]
+
+
+HIDDEN = """
+import functools
+from tests.meter.instrument.tiny import generate, ltx
+pipe = ltx()
+step = type(pipe.scheduler).step.__wrapped__
+pipe.scheduler.step = functools.partial(step, pipe.scheduler)  # past the class, and the hook
+generate(pipe)
+"""
+
+
+def test_steps_that_could_not_be_seen_are_counted_against_those_expected(hooked: Running) -> None:
+    found = hooked(None, sys.executable, "-c", HIDDEN, PYTHONPATH=str(ROOT))
+
+    (event,) = found.marked.events
+    assert event.kind == "marks_missing"
+    assert event.detail.startswith("LTXPipeline: 0 of 3 denoising steps were seen")
+    assert "generate > denoise" in found.tree
