@@ -11,22 +11,16 @@ import pytest
 from vidmeter.meter.run import Phase, Work
 from vidmeter.meter.windows import paths
 
-from .conftest import ROOT, Ended, Running
+from .conftest import ROOT, Ended, Running, run_hooked
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    from .conftest import hooked
-
-    run: Running = hooked.__wrapped__(tmp_path_factory.mktemp("scenarios"))  # type: ignore[attr-defined]
-    found = run(
-        None,
-        sys.executable,
-        str(Path(__file__).with_name("scenarios.py")),
-        PYTHONPATH=str(ROOT),
-    )
+    script = str(Path(__file__).with_name("scenarios.py"))
+    folder = tmp_path_factory.mktemp("scenarios")
+    found = run_hooked(folder, None, sys.executable, script, PYTHONPATH=str(ROOT))
     assert found.code == 0, found.err
     return found
 
