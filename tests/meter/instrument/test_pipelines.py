@@ -181,7 +181,9 @@ def test_tiles_are_parts_of_the_decode(ended: Ended) -> None:
 )
 def test_offload_is_seen_and_has_the_same_phases(ended: Ended, scenario: str, how: str) -> None:
     assert facts(ended, scenario)["offload"] == how
-    assert [path for path in tree(ended, scenario) if path != "to_device"] == generated()
+    # Models that are kept off the device are moved before the call and at its end.
+    found = [path for path in tree(ended, scenario) if not path.endswith("to_device")]
+    assert found == generated()
 
 
 @pytest.mark.parametrize(
