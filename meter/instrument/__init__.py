@@ -7,7 +7,8 @@ started from here get the hook as well, and `imports` waits for the modules that
 for. Nothing else is loaded until one of those is imported, torch never is.
 
 The adapters: `loading` (models and their components), `pipelines` (a call of a diffusers pipeline,
-with `pipelinecall`, its course, and `pipelinefacts`, what it was asked for), `generation` (language
+with `pipelinecall`, its course, `pipelinefacts`, what it ran with, and `pipelineresult`, what came
+out), `generation` (language
 models), `exporting` (files), `ranges` (NVTX), `modules` (deep mode).
 
 Everything here works in any Python from 3.10 on, under the name `_vidmeter.instrument`, because the

@@ -73,7 +73,10 @@ def _completed_mapping(start: "Callable[..., Any]", boot: str) -> "Callable[...,
     return _alike(call, start)
 
 
-def _with_hook(env: "Mapping[Any, Any]", boot: str) -> "Mapping[Any, Any]":
+def _with_hook(env: "Mapping[Any, Any] | None", boot: str) -> "Mapping[Any, Any] | None":
+    if env is None:  # posix_spawn, from Python 3.13 on: that of this process
+        _complete_ours(boot)
+        return None
     try:
         names = {os.fsdecode(name): name for name in env}
     except TypeError:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -53,25 +54,26 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 Running = Callable[..., Ended]
 
 
+def run_hooked(folder: Path, script: str | None = None, /, *arguments: str, **more: str) -> Ended:
+    """Run a script, or a command line, under the hook in a folder; `more` is environment."""
+    marks = folder / "marks"
+    marks.mkdir(exist_ok=True)
+    command = list(arguments)
+    if script is not None:
+        (folder / "script.py").write_text(script)
+        command = [sys.executable, "script.py", *arguments]
+    ended = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment(marks, **more),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return Ended(ended.returncode, ended.stdout, ended.stderr, MarkReader(marks).read())
+
+
 @pytest.fixture
 def hooked(tmp_path: Path) -> Running:
-    """Runs a script's text, or a command line, under the hook."""
-
-    def run(script: str | None = None, *arguments: str, **more: str) -> Ended:
-        folder = tmp_path / "marks"
-        folder.mkdir(exist_ok=True)
-        command = list(arguments)
-        if script is not None:
-            (tmp_path / "script.py").write_text(script)
-            command = [sys.executable, "script.py", *arguments]
-        ended = subprocess.run(
-            command,
-            cwd=tmp_path,
-            env=environment(folder, **more),
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        return Ended(ended.returncode, ended.stdout, ended.stderr, MarkReader(folder).read())
-
-    return run
+    """`run_hooked` in a folder of the test's own."""
+    return partial(run_hooked, tmp_path)

@@ -146,6 +146,13 @@ def offloaded_in_groups() -> None:
     generate(pipe)
 
 
+@scenario
+def offloaded_by_model() -> None:
+    pipe = ltx()
+    pipe.enable_model_cpu_offload(device="cpu")
+    generate(pipe)
+
+
 def _graphs(compile_part: Callable[[Any], None]) -> dict[str, int]:
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()

@@ -15,7 +15,7 @@ from vidmeter.meter.device import Device, Kind, Provenance
 from vidmeter.meter.placed import Placed, place
 from vidmeter.meter.run import Run
 
-from .conftest import ROOT, Ended, Running
+from .conftest import ROOT, Ended, run_hooked
 
 pytestmark = pytest.mark.slow
 UUID = "GPU-51b1a7ed-0000-4000-8000-00000000000c"
@@ -58,10 +58,8 @@ print(json.dumps({{"waited": waited, "without": dict(gpu.waits),
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    from .conftest import hooked
-
-    run: Running = hooked.__wrapped__(tmp_path_factory.mktemp("gpu"))  # type: ignore[attr-defined]
-    found = run(None, sys.executable, "-c", SCRIPT, PYTHONPATH=str(ROOT))
+    folder = tmp_path_factory.mktemp("gpu")
+    found = run_hooked(folder, None, sys.executable, "-c", SCRIPT, PYTHONPATH=str(ROOT))
     assert found.code == 0, found.err
     return found
 

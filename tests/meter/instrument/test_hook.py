@@ -160,6 +160,28 @@ def test_a_module_a_shebang_and_a_python_of_another_environment_have_the_hook(
     assert [phase.name for phase in ended.marked.phases] == ["here"] * 3
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        "torch.distributed.run --standalone --nproc_per_node 2",
+        "accelerate.commands.launch --num_processes 1 --num_machines 1 --mixed_precision no"
+        " --dynamo_backend no",
+    ],
+    ids=["torchrun", "accelerate launch"],
+)
+def test_what_launchers_start_has_the_hook(hooked: Running, tmp_path: Path, launcher: str) -> None:
+    (tmp_path / "tool.py").write_text(MARK)
+
+    ended = hooked(None, sys.executable, "-m", *launcher.split(), "tool.py")
+
+    here = [phase for phase in ended.marked.phases if phase.name == "here"]
+    ranks = {p.pid: p.facts.get("rank") for p in ended.marked.processes}
+    assert ended.code == 0, ended.err
+    expected = [0, 1] if "torch" in launcher else [None]
+    assert sorted(ranks[phase.pid] for phase in here) == expected
+
+
 def test_a_failure_of_ours_is_a_note_and_the_script_never_feels_it(
     hooked: Running, tmp_path: Path
 ) -> None:
@@ -192,6 +214,7 @@ def test_a_place_where_nothing_can_be_written_harms_nobody(hooked: Running) -> N
 
 
 def test_modules_keep_their_own_loaders_and_specs(hooked: Running) -> None:
+    pytest.importorskip("diffusers", reason="the extra vidmeter[workloads] is not installed")
     ended = hooked(
         "import diffusers.utils.export_utils as m, inspect\n"
         "print(type(m.__loader__).__name__, 'exec_module' in vars(m.__loader__))\n"

@@ -11,22 +11,16 @@ import pytest
 from vidmeter.meter.run import Phase, Work
 from vidmeter.meter.windows import paths
 
-from .conftest import ROOT, Ended, Running
+from .conftest import ROOT, Ended, Running, run_hooked
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    from .conftest import hooked
-
-    run: Running = hooked.__wrapped__(tmp_path_factory.mktemp("scenarios"))  # type: ignore[attr-defined]
-    found = run(
-        None,
-        sys.executable,
-        str(Path(__file__).with_name("scenarios.py")),
-        PYTHONPATH=str(ROOT),
-    )
+    script = str(Path(__file__).with_name("scenarios.py"))
+    folder = tmp_path_factory.mktemp("scenarios")
+    found = run_hooked(folder, None, sys.executable, script, PYTHONPATH=str(ROOT))
     assert found.code == 0, found.err
     return found
 
@@ -182,9 +176,14 @@ def test_tiles_are_parts_of_the_decode(ended: Ended) -> None:
     assert facts(ended, "tiled")["tiling"] is True
 
 
-def test_group_offload_is_seen(ended: Ended) -> None:
-    assert facts(ended, "offloaded_in_groups")["offload"] == "group"
-    assert tree(ended, "offloaded_in_groups") == generated()
+@pytest.mark.parametrize(
+    ("scenario", "how"), [("offloaded_in_groups", "group"), ("offloaded_by_model", "model")]
+)
+def test_offload_is_seen_and_has_the_same_phases(ended: Ended, scenario: str, how: str) -> None:
+    assert facts(ended, scenario)["offload"] == how
+    # Models that are kept off the device are moved before the call and at its end.
+    found = [path for path in tree(ended, scenario) if not path.endswith("to_device")]
+    assert found == generated()
 
 
 @pytest.mark.parametrize(
@@ -233,3 +232,22 @@ def test_imports_that_take_long_are_phases_and_versions_are_kept(ended: Ended) -
 
     assert {"torch", "diffusers"} <= {str(p.facts["module"]).split(".")[0] for p in imports}
     assert process.facts["torch"].startswith("2.") and process.facts["diffusers"]
+
+
+HIDDEN = """
+import functools
+from tests.meter.instrument.tiny import generate, ltx
+pipe = ltx()
+step = type(pipe.scheduler).step.__wrapped__
+pipe.scheduler.step = functools.partial(step, pipe.scheduler)  # past the class, and the hook
+generate(pipe)
+"""
+
+
+def test_steps_that_could_not_be_seen_are_counted_against_those_expected(hooked: Running) -> None:
+    found = hooked(None, sys.executable, "-c", HIDDEN, PYTHONPATH=str(ROOT))
+
+    (event,) = found.marked.events
+    assert event.kind == "marks_missing"
+    assert event.detail.startswith("LTXPipeline: 0 of 3 denoising steps were seen")
+    assert "generate > denoise" in found.tree
