@@ -1,20 +1,22 @@
 """Reads what the metered processes mark, while they do and afterwards (docs/marks.md)."""
 
-import json
-import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vidmeter.meter.clock import anchor, monotonic_ns
+from vidmeter.meter import marklines
+from vidmeter.meter.clock import Anchor, anchor, monotonic_ns
 from vidmeter.meter.run import Event, GpuEvent, Phase, Process, Work
 
 SHARED = "shared.jsonl"
 """The file that programs in any language append to, in the folder of marks."""
+NOT_ENDED = "not ended itself"
+"""The error of a phase that ended because the one around it did."""
 
 
 class Marked(NamedTuple):
@@ -33,40 +35,56 @@ class MarkReader:
     `read` returns what is new; a line that is still being written is left for the next time, one
     that makes no sense is counted in `bad_lines`. `look` is for the file that programs in any
     language share: its lines need not tell a time, and have that of the look that finds them.
+
+    `ended` is for a run whose recorder was killed: both clocks as they were last seen. `taken` is
+    how far in the shared file that recorder had come: what is before isn't new.
     """
 
-    def __init__(self, where: Path) -> None:
+    def __init__(self, where: Path, *, ended: Anchor | None = None, taken: int = 0) -> None:
         self.folder = where
         self.bad_lines = 0
+        self._ended_at = ended
         self._offsets: dict[Path, int] = {}
         self._phases: dict[str, Phase] = {}
         self._processes: dict[int, Process] = {}
         self._shared = where / SHARED
-        self._found: list[tuple[int, bytes]] = []
-        self._open: list[str] = []
+        self._found: list[_Found] = []
+        self._open: dict[Path, list[str]] = {}
         self._numbers = count(1)
+        self._looked_ns = self._newest_ns = 0
+        if taken:
+            self._found = [_Found(0, self._now(), t) for t in self._new_lines(self._shared, taken)]
+            self._take_shared(_New({}, [], [], [], {}))
+
+    @property
+    def taken(self) -> int:
+        """How much of the shared file was read, bytes."""
+        return self._offsets.get(self._shared, 0)
 
     def look(self) -> None:
         """Take up what was appended to the shared file since the last look."""
+        now = self._now()
         try:
             size = os.stat(self._shared).st_size  # noqa: PTH116 - at every reading of the sensors
         except OSError:
             return  # removed by the program, or never there
-        if size > self._offsets.get(self._shared, 0):
-            seen_ns = monotonic_ns()
-            self._found += [(seen_ns, line) for line in self._new_lines(self._shared)]
+        if size < self.taken:  # somebody wrote with > for >>: what was there is lost
+            self._offsets[self._shared] = 0
+            self.bad_lines += 1
+        if size > self.taken:
+            lines = self._new_lines(self._shared)
+            self._found += [_Found(self._looked_ns, now, text) for text in lines]
+        self._looked_ns = now
 
     def read(self) -> Marked:
         """What was marked since the last call."""
         new = _New({}, [], [], [], {})
         self.look()
-        for line in self._shared_lines():
-            self._try(partial(self._share, line, new))
+        self._take_shared(new)
         for path in sorted(self.folder.glob("*.jsonl")):
             if path != self._shared:
-                pid = int(path.stem) if path.stem.isdecimal() else 0
                 for text in self._new_lines(path):
-                    self._try(partial(self._parse, text, pid, new))
+                    self._try(partial(self._take_text, text, path, new))
         return Marked(
             tuple(new.phases.values()),
             tuple(new.work),
@@ -75,96 +93,139 @@ class MarkReader:
             tuple(new.processes.values()),
         )
 
+    def unfinished(self) -> int:
+        """How many of the files end within a line: nobody will end it once the run is over."""
+        found = 0
+        for path in self.folder.glob("*.jsonl"):
+            with suppress(OSError):
+                found += path.stat().st_size > self._offsets.get(path, 0)
+        return found
+
+    def _now(self) -> int:
+        return self._ended_at.monotonic_ns if self._ended_at else monotonic_ns()
+
+    def _latest_ns(self) -> int:
+        return marklines.MOST if self._ended_at else marklines.latest_ns()
+
     def _try(self, take: Callable[[], None]) -> None:
         try:
             take()
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             self.bad_lines += 1
 
-    def _new_lines(self, path: Path) -> list[bytes]:
-        with path.open("rb") as file:
-            file.seek(self._offsets.get(path, 0))
-            data = file.read()
+    def _new_lines(self, path: Path, most: int = -1) -> list[bytes]:
+        try:
+            with path.open("rb") as file:
+                file.seek(self._offsets.get(path, 0))
+                data = file.read(most)
+        except OSError:
+            return []  # the program took it away again
         complete = data.rfind(b"\n") + 1
         self._offsets[path] = self._offsets.get(path, 0) + complete
         return data[:complete].splitlines()
 
+    def _take_shared(self, new: "_New") -> None:
+        for line in self._shared_lines():
+            self._try(partial(self._take, line, self._shared, new))
+
     def _shared_lines(self) -> list[dict[str, Any]]:
         """What the looks have found, as marks with their times.
 
-        The order of lines is that of time: one without a time came before the next that has one.
+        The order of lines is that of time: one without a time came before the next that has one,
+        after the last that has, and between two looks.
         """
-        lines: list[dict[str, Any]] = []
-        next_ns = monotonic_ns()
-        for seen_ns, text in reversed(self._found):
-            try:
-                line = read_line(text.decode())
-            except (ValueError, KeyError, TypeError):
-                self.bad_lines += 1
-                continue
-            if line is not None:
-                line.setdefault("t_ns", min(seen_ns, next_ns))
-                next_ns = int(line["t_ns"])
-                lines.append(line)
+        clocks, latest_ns = self._ended_at or anchor(), self._latest_ns()
+        marks: list[tuple[dict[str, Any], _Found]] = []
+        for found in self._found:
+            self._try(partial(_add_mark, marks, found, clocks, latest_ns))
         self._found.clear()
-        return lines[::-1]
+        next_ns, limits_ns = marklines.MOST, []
+        for line, _ in reversed(marks):
+            limits_ns.append(next_ns)
+            next_ns = line.get("t_ns", next_ns)
+        for (line, found), limit_ns in zip(marks, reversed(limits_ns), strict=True):
+            least_ns = max(found.after_ns, self._newest_ns)
+            line.setdefault("t_ns", max(least_ns, min(found.seen_ns, limit_ns)))
+            self._newest_ns = max(self._newest_ns, line["t_ns"])
+        return [line for line, _ in marks]
 
-    def _parse(self, text: bytes, pid: int, new: "_New") -> None:
-        self._take(json.loads(text), pid, new)
+    def _take_text(self, text: bytes, path: Path, new: "_New") -> None:
+        line = marklines.mark_of(text)
+        if line["mark"] not in ("gpu", "process"):
+            line.setdefault("t_ns", self._now())
+            marklines.instant_of(line, latest_ns=self._latest_ns())
+        self._take(line, path, new)
 
-    def _share(self, line: dict[str, Any], new: "_New") -> None:
-        """Take a line of the shared file: what it leaves out is filled in."""
-        kind = line["mark"]
-        if kind == "begin":
-            line.setdefault("id", f"0-{next(self._numbers)}")
-            line.setdefault("parent", self._open[-1] if self._open else None)
-            self._open.append(str(line["id"]))
-        elif kind == "end":
-            for id_ in self._ended(line):
-                self._take({**line, "id": id_}, 0, new)
-            return
-        elif kind == "work":
-            line.setdefault("origin", "program")
-            line.setdefault("phase", self._open[-1] if self._open else None)
-        self._take(line, 0, new)
-
-    def _ended(self, line: dict[str, Any]) -> list[str]:
-        """The phases that an `end` closes: the innermost of that name, and what is inside it."""
-        wanted = line.pop("id", None)
-        name = line.pop("name", None)
-        for i in reversed(range(len(self._open))):
-            here = self._open[i]
-            if here == wanted or (
-                wanted is None and (name is None or self._phases[here].name == name)
-            ):
-                ended, self._open[i:] = self._open[i:], []
-                return ended[::-1]
-        raise ValueError("an end of nothing")
-
-    def _take(self, line: dict[str, Any], pid: int, new: "_New") -> None:
+    def _take(self, line: dict[str, Any], path: Path, new: "_New") -> None:
+        """Take a mark of a file; what it leaves out is filled in."""
         kind = line.pop("mark")
+        pid = int(path.stem) if path.stem.isdecimal() else 0
         if kind == "begin":
-            self._change(_opened(line, pid), new)
+            self._begin(line, path, pid, new)
         elif kind == "end":
-            self._change(_closed(self._phases[line["id"]], line), new)
+            self._end(line, path, new)
         elif kind == "work":
-            new.work.append(Work(**line))
+            around = {"phase": self._innermost(path), "origin": "program"}
+            new.work.append(marklines.produced(around | line))
         elif kind == "gpu":
-            device = str(line["device"])
-            seen = (GpuEvent(pid, seq, device, *rest) for seq, *rest in line["events"])
-            new.gpu_events.extend(seen)
+            new.gpu_events.extend(marklines.gpu_events(line, pid))
         elif kind == "process":
             known = self._processes.get(pid, Process(pid, {}))
-            changed = Process(pid, {**known.facts, **line})
+            changed = Process(pid, {**known.facts, **marklines.told(line)})
             self._processes[pid] = new.processes[pid] = changed
         elif kind == "note":
-            t_ns = int(line["t_ns"])
-            new.events.append(Event(str(line["kind"]), t_ns, t_ns, str(line["text"])))
+            new.events.append(marklines.noted(line))
         else:
             raise ValueError(kind)
 
+    def _begin(self, line: dict[str, Any], path: Path, pid: int, new: "_New") -> None:
+        named = "id" in line
+        if not named:
+            line["id"] = next(i for n in self._numbers if (i := f"0-{n}") not in self._phases)
+        line.setdefault("parent", self._innermost(path))
+        phase = marklines.opened(line, pid)
+        if pid == 0 and phase.id in self._phases:
+            raise ValueError("a second phase of this id")
+        node = phase.parent
+        while node is not None:
+            if node == phase.id:
+                raise ValueError("a phase inside itself")
+            node = self._phases[node].parent if node in self._phases else None
+        self._change(phase, new)
+        if not named:
+            self._open.setdefault(path, []).append(phase.id)
+
+    def _end(self, line: dict[str, Any], path: Path, new: "_New") -> None:
+        """Close the phase of that id, or the innermost of that name and what is open inside it."""
+        if "id" in line:
+            self._change(marklines.closed(self._phases[line["id"]], line), new)
+            return
+        name, stack = line.get("name"), self._open.get(path, [])
+        fitting = [i for i, id_ in enumerate(stack) if name in (None, self._phases[id_].name)]
+        if not fitting:
+            raise ValueError("an end of nothing")
+        at = fitting[-1]
+        ended = marklines.closed(self._phases[stack[at]], line)
+        for inner in (self._phases[id_] for id_ in reversed(stack[at + 1 :])):
+            end_ns = max(inner.start_ns, line["t_ns"])
+            self._change(replace(inner, end_ns=end_ns, error=NOT_ENDED), new)
+        self._change(ended, new)
+        del stack[at:]
+
+    def _innermost(self, path: Path) -> str | None:
+        stack = self._open.get(path)
+        return stack[-1] if stack else None
+
     def _change(self, phase: Phase, new: "_New") -> None:
         self._phases[phase.id] = new.phases[phase.id] = phase
+
+
+class _Found(NamedTuple):
+    """A line of the shared file that a look found: after the look before, and when it was seen."""
+
+    after_ns: int
+    seen_ns: int
+    text: bytes
 
 
 class _New(NamedTuple):
@@ -177,68 +238,12 @@ class _New(NamedTuple):
     processes: dict[int, Process]
 
 
-def read_line(text: str) -> dict[str, Any] | None:
-    """A line of the shared file as a mark; None for an empty one.
-
-    `begin NAME`, `end`, `end NAME` or `work COUNT UNIT`, perhaps with `@UNIXSECONDS` in front; or
-    a mark as JSON. Raises ValueError, KeyError or TypeError for anything else.
-    """
-    text = text.strip()
-    if not text:
-        return None
-    if text.startswith("{"):
-        line: dict[str, Any] = json.loads(text)
-        if "unix_s" in line:
-            line["t_ns"] = _monotonic(float(line.pop("unix_s")))
-        return line
-    time: dict[str, Any] = {}
-    if text.startswith("@"):
-        stamp, _, text = text[1:].partition(" ")
-        time = {"t_ns": _monotonic(float(stamp))}
-    kind, _, rest = text.strip().partition(" ")
-    rest = rest.strip()
-    if kind == "begin" and rest:
-        return {"mark": "begin", "name": rest, **time}
-    if kind == "end":
-        return {"mark": "end", **time, **({"name": rest} if rest else {})}
-    if kind == "work":
-        amount, unit = rest.split()
-        return {"mark": "work", "unit": unit, "count": _positive(amount), **time}
-    raise ValueError(text)
-
-
-def _monotonic(unix_s: float) -> int:
-    if not math.isfinite(unix_s):
-        raise ValueError(unix_s)
-    return anchor().to_monotonic(round(unix_s * 1e9))
-
-
-def _positive(text: str) -> float:
-    number = float(text)
-    if not 0 < number < math.inf:
-        raise ValueError(text)
-    return number
-
-
-def _opened(line: Mapping[str, Any], pid: int) -> Phase:
-    return Phase(
-        id=str(line["id"]),
-        name=str(line["name"]),
-        start_ns=int(line["t_ns"]),
-        end_ns=None,
-        parent=line.get("parent"),
-        pid=pid,
-        tid=int(line.get("tid", 0)),
-        start_event=line.get("event"),
-        facts=line.get("facts") or {},
-    )
-
-
-def _closed(phase: Phase, line: Mapping[str, Any]) -> Phase:
-    return replace(
-        phase,
-        end_ns=int(line["t_ns"]),
-        error=line.get("error"),
-        end_event=line.get("event"),
-        facts={**phase.facts, **(line.get("facts") or {})},
-    )
+def _add_mark(
+    marks: list[tuple[dict[str, Any], _Found]], found: _Found, clocks: Anchor, latest_ns: int
+) -> None:
+    line = marklines.line_of(found.text, clocks)
+    if line is None:
+        return
+    if "t_ns" in line:
+        line["t_ns"] = marklines.instant_of(line, latest_ns=latest_ns)
+    marks.append((line, found))

@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vidmeter.meter.clock import Anchor
+from vidmeter.meter.clock import Anchor, anchor
 from vidmeter.meter.device import Device, Kind, Provenance
 from vidmeter.meter.errors import BadRun
-from vidmeter.meter.markreader import MarkReader
+from vidmeter.meter.markreader import Marked, MarkReader
 from vidmeter.meter.run import Event, GpuEvent, Phase, Process, Run, Trace, Work
 from vidmeter.meter.runfile import check_header, marks_folder, recorder_lives
 from vidmeter.meter.sample import Quantity, Series
@@ -138,8 +138,8 @@ def _read(db: sqlite3.Connection, path: Path, window: tuple[int, int] | None) ->
     work = [Work(*row) for row in db.execute("SELECT * FROM work")]
     if marks_folder(path).is_dir() and not recorder_lives(facts):
         # The recorder was killed: what the program marked after its last look is still here.
-        left = MarkReader(marks_folder(path)).read()
-        phases |= {phase.id: phase for phase in left.phases}
+        left = _left(db, path, facts)
+        phases |= {phase.id: _as_known(phase, phases.get(phase.id)) for phase in left.phases}
         known = {(w.t_ns, w.phase, w.unit) for w in work}
         work += [w for w in left.work if (w.t_ns, w.phase, w.unit) not in known]
         gpu_events = list(dict.fromkeys([*gpu_events, *left.gpu_events]))
@@ -167,6 +167,27 @@ def _read(db: sqlite3.Connection, path: Path, window: tuple[int, int] | None) ->
         stated=facts.get("stated"),
         path=path,
     )
+
+
+def _left(db: sqlite3.Connection, path: Path, facts: dict[str, Any]) -> Marked:
+    """What lies in the folder of marks of a run whose recorder was killed."""
+    clocks = db.execute("SELECT * FROM anchor ORDER BY monotonic_ns DESC LIMIT 1").fetchone()
+    ended = Anchor(*clocks) if clocks else anchor()
+    newest = db.execute("SELECT ifnull(max(last_ns), 0) FROM block").fetchone()[0]
+    if newest > ended.monotonic_ns:
+        ended = Anchor(newest, ended.to_real(newest))
+    taken = facts.get("marks_taken", 0)
+    return MarkReader(marks_folder(path), ended=ended, taken=taken).read()
+
+
+def _as_known(phase: Phase, known: Phase | None) -> Phase:
+    """A phase of the shared file with the times that its recorder saw: only that could know."""
+    if known is None or phase.pid != 0:
+        return phase
+    if known.end_ns is not None:
+        return known
+    end_ns = None if phase.end_ns is None else max(phase.end_ns, known.start_ns)
+    return replace(phase, start_ns=known.start_ns, end_ns=end_ns)
 
 
 def _phases(db: sqlite3.Connection) -> list[Phase]:

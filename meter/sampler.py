@@ -58,6 +58,7 @@ class Sampler:
         self._paced = period_ns is None
         self.events = EventLog(writer)
         self._marks = marks
+        self._taken = 0
         self._deadline_ns = monotonic_ns()
         self._next_commit_ns = self._deadline_ns + COMMIT_NS
         self._next_anchor_ns = self._deadline_ns
@@ -151,6 +152,7 @@ class Sampler:
 
         For a quarter of a second at most, or as long as the mean that is waited for lags behind.
         """
+        self._marks.look()
         lags_ns = [s.window_ns or 0 for s in self._newest_ns if s.device in self._gpus]
         until = monotonic_ns() + SETTLE_NS + max(lags_ns, default=0)
         self.read(monotonic_ns(), catch_up=True)
@@ -165,18 +167,19 @@ class Sampler:
         if self._guard:
             self._guard.mark(marked.phases)
         self.writer.add_marked(marked)
+        if self._marks.taken != self._taken:
+            self._taken = self._marks.taken
+            self.writer.put(marks_taken=self._taken)
         if not self.writer.commit():
             self.events.add("unwritten", monotonic_ns(), "the run file could not be written")
 
     def finish(self) -> bool:
         """Write what is left and close the file; False when something could not be written."""
         self.commit()
-        if self._marks.bad_lines:
-            detail = "lines that make no sense in the marks of the program"
-            self.writer.add_event(
-                Event("bad_marks", monotonic_ns(), monotonic_ns(), detail, None,
-                      self._marks.bad_lines)
-            )  # fmt: skip
+        bad = self._marks.bad_lines + self._marks.unfinished()
+        if bad:
+            now, detail = monotonic_ns(), "lines that make no sense in the marks of the program"
+            self.writer.add_event(Event("bad_marks", now, now, detail, None, bad))
         if self.writer.lost_samples:
             now, detail = monotonic_ns(), "samples could not be written and are lost"
             self.writer.add_event(

@@ -8,17 +8,18 @@
 produced, `load` reads a run file. Nothing is imported before one of them is used.
 """
 
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # typing itself would be a tenth of what `vidmeter mark` takes
+if TYPE_CHECKING:
+    from typing import Any
+
+    from vidmeter.meter.measure import measure, phase, work
+    from vidmeter.meter.reader import load
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load", "measure", "phase", "work"]
 
-if TYPE_CHECKING:
-    from vidmeter.meter.measure import measure, phase, work
-    from vidmeter.meter.reader import load
 
-
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """Import what is asked for, when it is asked for."""
     if name in ("measure", "phase", "work"):
         from vidmeter.meter import measure as module

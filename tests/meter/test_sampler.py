@@ -210,3 +210,27 @@ def test_what_a_driver_overwrote_between_two_windows_of_a_session_is_no_loss(
     sampler.finish()
     assert "samples_lost" not in {e.kind for e in load(tmp_path / "a.vidmeter").events}
     assert "samples_lost" in {e.kind for e in record(tmp_path / "b", Losing(), 0.1).events}
+
+
+def test_what_is_marked_last_is_not_late_by_the_wait_for_the_last_readings(tmp_path: Path) -> None:
+    class Behind(Reader):
+        def read(self, now_ns: int, *, catch_up: bool = False) -> Reading:
+            time.sleep(0.2 if catch_up else 0)
+            return Reading([Sample(self.power, now_ns, 1.0)], [])
+
+    path, shared = tmp_path / "a.vidmeter", tmp_path / "shared.jsonl"
+    facts = {"id": "x", "command": [], "start_ns": monotonic_ns(), "period_ns": 20_000_000}
+    writer = RunWriter.create(path, facts)
+    writer.add_device(Behind().devices[0])
+    sampler = Sampler([Behind()], writer, MarkReader(tmp_path), period_ns=20_000_000)
+    shared.write_text("begin a\n")
+    sampler.tick()
+    shared.write_text("begin a\nend a\nbegin without an end of the line")
+    end = monotonic_ns()
+    sampler.settle(end)
+    assert sampler.finish()
+
+    run = load(path)
+    (phase,) = run.phases
+    assert (phase.end_ns or 0) - end < 100_000_000
+    assert [e.count for e in run.events if e.kind == "bad_marks"] == [1]

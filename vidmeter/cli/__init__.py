@@ -8,6 +8,12 @@ isn't there or did not pass, 2 for a mistake in the call or a file that can't be
 for a command that can't be started. Errors are one line on stderr.
 """
 
+# ruff: noqa: E402
+import time
+
+STARTED_NS = time.monotonic_ns()
+"""When this process had come this far: for `vidmeter mark`, before anything is imported."""
+
 import argparse
 import importlib
 import os

@@ -1,7 +1,8 @@
 """`vidmeter mark begin NAME`, `end`, `work N:UNIT`, `run NAME -- COMMAND`: marks for shell scripts.
 
 They go to the file that VIDMETER_MARK_FILE names. Where nobody meters the script, nothing is marked
-and nothing fails, so that it runs unmetered as well.
+and nothing fails, so that it runs unmetered as well. A script may mark often, so that little is
+imported here.
 """
 
 import argparse
@@ -9,34 +10,38 @@ import json
 import os
 import signal
 import sys
-from typing import Any
+from time import monotonic_ns
 
-from vidmeter.cli.options import UsageError, say
-from vidmeter.meter.clock import monotonic_ns
+from vidmeter.cli import STARTED_NS
+from vidmeter.meter.errors import VidmeterError
 from vidmeter.meter.marks import MARK_FILE_ENV
 
-ACTIONS = ("begin", "end", "work", "run")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+USAGE = "vidmeter mark begin NAME | end [NAME] | work N:UNIT | run NAME -- COMMAND …"
+WANTED = {"begin": "begin NAME", "end": "end [NAME]", "work": "work 512:tokens"}
 
 
 def prepare(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.usage = "vidmeter mark begin NAME | end [NAME] | work N:UNIT | run NAME -- COMMAND …"
+    parser.usage = USAGE
     parser.epilog = "See docs/marks.md for marking from other languages."
-    parser.add_argument("action", choices=ACTIONS, help="what to mark")
-    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    parser.set_defaults(now_ns=monotonic_ns())
+    parser.add_argument("words", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Append the mark; for `run`, the command's exit code."""
-    rest: list[str] = arguments.rest
-    if arguments.action == "run":
+    action, *rest = arguments.words or [""]
+    if action == "run":
         return _around(rest)
-    _append(**_line(arguments.action, rest), t_ns=arguments.now_ns)
+    _append(**_line(action, rest), t_ns=STARTED_NS)
     return 0
 
 
-def _line(action: str, rest: list[str]) -> dict[str, Any]:
+def _line(action: str, rest: list[str]) -> "dict[str, Any]":
     if action == "begin" and len(rest) == 1 and rest[0].strip():
         return {"mark": "begin", "name": rest[0]}
     if action == "end" and len(rest) <= 1:
@@ -49,8 +54,8 @@ def _line(action: str, rest: list[str]) -> dict[str, Any]:
             count = 0.0
         if unit.isidentifier() and 0 < count < float("inf"):
             return {"mark": "work", "unit": unit, "count": count}
-    wanted = {"begin": "begin NAME", "end": "end [NAME]", "work": "work 512:tokens"}[action]
-    raise UsageError(f"mark: `vidmeter mark {wanted}`, not {' '.join([action, *rest])!r}")
+    wanted = f"vidmeter mark {WANTED[action]}" if action in WANTED else USAGE
+    raise VidmeterError(f"mark: `{wanted}`, not {' '.join([action, *rest])!r}")
 
 
 def _around(rest: list[str]) -> int:
@@ -58,33 +63,34 @@ def _around(rest: list[str]) -> int:
     name, *command = rest or [""]
     if command[:1] == ["--"]:
         command = command[1:]
-    if not name or not command:
-        raise UsageError(
+    if not name.strip() or not command:
+        raise VidmeterError(
             "mark: `vidmeter mark run NAME -- COMMAND`, such as `mark run encode -- x`"
         )
     import subprocess
 
     # What the terminal sends goes to the command as well: we wait for what it makes of it.
-    for number in (signal.SIGINT, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_IGN)
+    before = {n: signal.signal(n, signal.SIG_IGN) for n in (signal.SIGINT, signal.SIGQUIT)}
     _append(mark="begin", name=name, t_ns=monotonic_ns())
     try:
-        child = subprocess.Popen(command, preexec_fn=_default_signals)
+        child = subprocess.Popen(command, preexec_fn=lambda: _as_before(before))
     except OSError as error:
         _append(mark="end", name=name, t_ns=monotonic_ns(), error=type(error).__name__)
-        say(f"cannot start {command[0]!r}: {error.strerror}")
+        print(f"vidmeter: cannot start {command[0]!r}: {error.strerror}", file=sys.stderr)
         return 127 if isinstance(error, FileNotFoundError) else 126
     code = child.wait()
     _append(mark="end", name=name, t_ns=monotonic_ns(), error=f"exit code {code}" if code else None)
     return code if code >= 0 else 128 - code
 
 
-def _default_signals() -> None:
-    for number in (signal.SIGINT, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_DFL)
+def _as_before(handlers: "dict[signal.Signals, Callable[..., Any] | int | None]") -> None:
+    """Give the command the signals that we were given: ignored by `nohup` or `&`, or not."""
+    for number, handler in handlers.items():
+        if handler != signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
-def _append(**line: Any) -> None:
+def _append(**line: "Any") -> None:
     path = os.environ.get(MARK_FILE_ENV)
     if not path:
         return
