@@ -134,14 +134,18 @@ class Recorder:
         why = self._last_words()
         if self._order.session:
             return Ended(False, (f"the sampler ended early ({why})",))
-        # A run whose recorder is gone is read together with what was marked since.
-        whole = load(self.path)
-        writer = RunWriter.reopen(self.path)
-        writer.replace_marks(whole)
-        now = monotonic_ns()
-        writer.add_event(Event("sampler_died", now, now, f"the sampler ended early ({why})"))
-        writer.put(end_ns=end_ns, exit_code=exit_code)
-        writer.finish()
+        try:
+            # A run whose recorder is gone is read together with what was marked since.
+            whole = load(self.path)
+            writer = RunWriter.reopen(self.path)
+            writer.replace_marks(whole)
+            now = monotonic_ns()
+            writer.add_event(Event("sampler_died", now, now, f"the sampler ended early ({why})"))
+            writer.put(end_ns=end_ns, exit_code=exit_code)
+            writer.finish()
+        except (VidmeterError, OSError):
+            # The metered command has run, and how it ended counts for more than our file.
+            return Ended(False, (f"the sampler ended early ({why}) and left no run",))
         remove_marks(self.path)
         return Ended(False, (f"the sampler ended early ({why}): the run has a hole at its end",))
 
