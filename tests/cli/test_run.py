@@ -57,7 +57,9 @@ def test_a_script_that_writes_a_video_gets_joules_per_second_of_it(place: Place)
 
 
 def test_a_command_that_writes_over_the_run_file_still_ends_as_it_ended(place: Place) -> None:
-    (place.folder / "over.sh").write_text("sleep 0.5; head -c 300000 /dev/zero > r.vidmeter; exit 7")
+    (place.folder / "over.sh").write_text(
+        "sleep 0.5; head -c 300000 /dev/zero > r.vidmeter; exit 7"
+    )
 
     done = place.vidmeter(
         "run", "--sensor", place.curve(), "-o", "r.vidmeter", "--", "sh", "over.sh"

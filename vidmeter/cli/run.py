@@ -215,7 +215,7 @@ def _tell(metered: Metered, arguments: argparse.Namespace) -> None:
             sys.stderr.flush()
     except (VidmeterError, OSError) as error:
         say(str(error))
-    except Exception:
+    except Exception:  # noqa: BLE001 - shown, not kept quiet
         # A fault of ours, shown whole; but the caller is to see how the command ended.
         sys.excepthook(*sys.exc_info())
         say(f"the numbers could not be worked out; the readings are in {metered.path}")
