@@ -6,6 +6,7 @@ in. A dotted path, `module:attribute`, is accepted where a name is: the attribut
 settings and returns a workload.
 """
 
+import difflib
 import importlib
 import importlib.util
 import math
@@ -23,29 +24,28 @@ Setting = int | float | str
 class Parameter:
     """A setting that can be changed with `name=value`; its type is that of its default.
 
-    A number is at least `minimum`, and `minimum` plus a multiple of `step` where that is given.
+    A number is at least `minimum`, and `minimum` plus a multiple of `step` where that is given. A
+    text is one of `choices`, if there are any.
     """
 
     default: Setting
     meaning: str
     minimum: float | None = None
     step: int | None = None
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Produced:
-    """A video file that a workload wrote, as it was encoded."""
+    """What a repeat made: its files, and how much of what, as `vidmeter.work` takes it.
 
-    path: Path
-    frames: int
-    fps: float
-    width: int
-    height: int
+    `work` has `video_seconds`, `frames`, `width`, `height`, `fps` and `videos` for videos, and
+    `input_tokens` and `output_tokens` for text. Videos' seconds are frames over frame rate, which
+    containers state inexactly.
+    """
 
-    @property
-    def seconds(self) -> float:
-        """How long the video plays: frames over frame rate, which containers state inexactly."""
-        return self.frames / self.fps
+    paths: tuple[Path, ...]
+    work: Mapping[str, float]
 
 
 class Workload(Protocol):
@@ -91,7 +91,10 @@ class Workload(Protocol):
         ...
 
     def generate(self, seed: int, out: Path) -> Produced:
-        """Make one video and write it to `out`. The same seed gives the same video."""
+        """Do the work once and write what came of it; the same seed gives the same.
+
+        `out` is the path of its file without a suffix.
+        """
         ...
 
     def facts(self) -> Mapping[str, Any]:
@@ -103,11 +106,17 @@ class Workload(Protocol):
         ...
 
 
-REGISTRY: Mapping[str, str] = {
-    "wan2.1-t2v-tiny": "vidmeter.workloads.video.wan:tiny",
-    "wan2.1-t2v-1.3b": "vidmeter.workloads.video.wan:t2v_1_3b",
-}
-"""Every shipped workload, and the function that makes it."""
+FAMILIES = ("vidmeter.workloads.video.wan",)
+"""The modules that hold the shipped models: each has `MODELS`; listed in this order."""
+
+TINY = "-tiny"
+"""A model's name with this after it stands for the same pipeline, shrunk to run on a CPU."""
+
+
+def models() -> dict[str, Any]:
+    """Every shipped model by its name, as data. No framework is imported."""
+    found = [model for path in FAMILIES for model in importlib.import_module(path).MODELS]
+    return {model.name: model for model in found}
 
 
 def load_workload(name: str, settings: Mapping[str, object] | None = None) -> Workload:
@@ -115,12 +124,27 @@ def load_workload(name: str, settings: Mapping[str, object] | None = None) -> Wo
 
     Raises WorkloadUnavailable for an unknown name, an unknown setting or a bad value.
     """
-    path = REGISTRY.get(name, name)
-    module_name, colon, attribute = path.partition(":")
-    if not (module_name and colon and attribute):
+    if ":" in name:
+        return _from_dotted_path(name, settings or {})
+    known = models()
+    model = known.get(name)
+    if model is None and name.endswith(TINY):
+        model = known.get(name.removesuffix(TINY))
+        model = None if model is None else model.shrunk()
+    if model is None:
+        near = difflib.get_close_matches(name.removesuffix(TINY), known, n=3)
+        there_is = f"did you mean {' or '.join(near)}?" if near else "`vidmeter bench --list` shows"
         raise WorkloadUnavailable(
-            f"there is no workload {name!r}: take one of {', '.join(REGISTRY)}, or module:attribute"
+            f"there is no workload {name!r}: {there_is}{'' if near else ' what there is'}; "
+            "module:attribute names one of your own"
         )
+    return cast(Workload, model.workload(settings or {}))
+
+
+def _from_dotted_path(name: str, settings: Mapping[str, object]) -> Workload:
+    module_name, _, attribute = name.partition(":")
+    if not (module_name and attribute):
+        raise WorkloadUnavailable(f"{name!r} is no workload: write module:attribute")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -128,7 +152,7 @@ def load_workload(name: str, settings: Mapping[str, object] | None = None) -> Wo
     make = getattr(module, attribute, None)
     if not callable(make):
         raise WorkloadUnavailable(f"workload {name!r}: {module_name} has no callable {attribute!r}")
-    return cast(Callable[[Mapping[str, object]], Workload], make)(dict(settings or {}))
+    return cast(Callable[[Mapping[str, object]], Workload], make)(dict(settings))
 
 
 def settle(
@@ -153,6 +177,9 @@ def _value(what: str, parameter: Parameter, stated: object) -> Setting:
     if isinstance(parameter.default, str):
         if not isinstance(stated, str):
             raise WorkloadUnavailable(f"{what} must be text, not {stated!r}")
+        if parameter.choices and stated not in parameter.choices:
+            known = ", ".join(parameter.choices)
+            raise WorkloadUnavailable(f"{what} is one of {known}, not {stated!r}")
         return stated
     number = _number(what, parameter.default, stated)
     low, step = parameter.minimum, parameter.step

@@ -2,11 +2,11 @@
 
 This is the process that is metered by `vidmeter bench`, and a plain program without it:
 
-    python -m vidmeter.workloads.harness wan2.1-t2v-tiny --repeats 3 --out videos
+    python -m vidmeter.workloads.harness wan2.1-t2v-1.3b-tiny --repeats 3 --out videos
 
-Every repeat makes the same video from the same seed, so that repeats differ by the machine alone.
-Between them are pauses of random length: a power sensor that looks only part of the time then meets
-each repeat at another point of its cycle (Yang, Adámek, Armour, arXiv 2312.02741).
+Every repeat has a seed and a prompt of its own, the same ones for everyone who runs it. Between
+them are pauses of random length: a power sensor that looks only part of the time then meets each
+repeat at another point of its cycle (Yang, Adámek, Armour, arXiv 2312.02741).
 `workload.json` is written anew after each, so a crash loses one at most. Exit codes: 0, or 2 with
 one line on stderr if the workload can't run here.
 """
@@ -20,7 +20,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -74,20 +73,13 @@ def run(
         with tempfile.TemporaryDirectory(prefix="vidmeter-") as aside:
             for n in range(1, warmups + 1):
                 with vidmeter.phase("warmup"):
-                    workload.generate(seed, Path(aside) / f"{n}.mp4")
+                    workload.generate(seed + n - 1, Path(aside) / f"{n}")
         for n in range(1, repeats + 1):
             if n > 1:
                 time.sleep(random.uniform(0, LONGEST_PAUSE_S))
             with vidmeter.phase("repeat"):
-                produced = workload.generate(seed, out / f"{workload.name}-{n}.mp4")
-                vidmeter.work(
-                    video_seconds=produced.seconds,
-                    frames=produced.frames,
-                    width=produced.width,
-                    height=produced.height,
-                    fps=produced.fps,
-                    videos=1,
-                )
+                produced = workload.generate(seed + n - 1, out / f"{workload.name}-{n}")
+                vidmeter.work(**produced.work)  # type: ignore[arg-type]
             done.append(produced)
             _write(out / "workload.json", _record(workload, done, seed=seed, warmups=warmups))
     finally:
@@ -99,8 +91,8 @@ def _record(
     workload: Workload, done: Sequence[Produced], *, seed: int, warmups: int
 ) -> Mapping[str, Any]:
     repeats = [
-        asdict(produced) | {"path": produced.path.name, "seconds": produced.seconds, "seed": seed}
-        for produced in done
+        {"files": [path.name for path in produced.paths], "seed": seed + n, **produced.work}
+        for n, produced in enumerate(done)
     ]
     return {
         "schema": SCHEMA,

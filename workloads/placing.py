@@ -30,18 +30,8 @@ def choose_device(workload: str, asked: str, *, meant_for: tuple[str, ...]) -> s
     return asked
 
 
-def check_memory(workload: str, device: str, *, needed_b: int) -> None:
-    """Raise WorkloadUnavailable if less memory than `needed_b` is free on `device`."""
-    free_b = _free_b(device)
-    if free_b < needed_b:
-        raise WorkloadUnavailable(
-            f"{workload} needs about {needed_b / 1e9:.1f} GB of memory, and {free_b / 1e9:.1f} GB "
-            f"are free on {device_name(device)}: end what else runs there, "
-            "or ask for fewer frames or a smaller picture"
-        )
-
-
-def _free_b(device: str) -> int:
+def free_b(device: str) -> int:
+    """The free memory of a device, in bytes."""
     if device == "cpu":
         import psutil
 

@@ -33,11 +33,28 @@ def build(make: Callable[[], Any], *, dtype: "torch.dtype", device: str, seed: i
                 module = make().eval()
         finally:
             torch.set_default_dtype(before)
+    if device != "meta":
+        _fill(module, seed)
     keep = _kept_in_fp32(module, dtype)
     for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
         if tensor.dtype == dtype and keep.intersection(name.split(".")):
             tensor.data = tensor.data.float()
     return module.requires_grad_(False)
+
+
+def _fill(module: Any, seed: int) -> None:
+    """Draw the matrices that their class leaves at one value, to be filled by a checkpoint.
+
+    A product with zeros is cheaper than any a trained model does.
+    """
+    import torch
+
+    generator = None
+    for tensor in module.parameters():
+        if tensor.dim() > 1 and bool((tensor == tensor.flatten()[0]).all()):
+            generator = generator or torch.Generator(tensor.device).manual_seed(seed)
+            with torch.no_grad():
+                tensor.normal_(std=0.02, generator=generator)
 
 
 def _kept_in_fp32(module: Any, dtype: "torch.dtype") -> frozenset[str]:
@@ -54,3 +71,14 @@ def _kept_in_fp32(module: Any, dtype: "torch.dtype") -> frozenset[str]:
 def parameter_count(module: Any) -> int:
     """How many parameters a module has, shared ones once."""
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+def release() -> None:
+    """Give back the memory that torch keeps for later."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = "vidmeter-first-card/1"
 PACKAGES = ("torch", "diffusers", "transformers", "av", "numpy", "nvidia-ml-py", "psutil")
-TINY, WAN = "wan2.1-t2v-tiny", "wan2.1-t2v-1.3b"
+TINY, WAN = "wan2.1-t2v-1.3b-tiny", "wan2.1-t2v-1.3b"
 WAN_SIZES = ((150, 81, 20), (100, 33, 10), (60, 17, 5))
 """Seconds that must be left, frames, steps: the largest that fits is run. An estimate, to be
 replaced by what the first card took."""

@@ -26,7 +26,7 @@ def pipeline_on(device: str, settings: dict[str, str]) -> tuple[Any, dict[str, A
 
     if device == "cpu":
         torch.set_num_threads(1)
-    workload = load_workload("wan2.1-t2v-tiny", settings)
+    workload = load_workload("wan2.1-t2v-1.3b-tiny", settings)
     workload.prepare(device)
     pipeline = workload._pipeline  # type: ignore[attr-defined]
     pipeline.set_progress_bar_config(disable=True)

@@ -123,7 +123,7 @@ def test_the_tiny_workload_makes_a_video_on_the_card(torch: Any, tmp_path: Path)
     from vidmeter.meter.videofile import Clip, probe
     from vidmeter.workloads.base import load_workload
 
-    workload = load_workload("wan2.1-t2v-tiny", {"steps": "4"})
+    workload = load_workload("wan2.1-t2v-1.3b-tiny", {"steps": "4"})
     try:
         workload.prepare("cuda")
         # Numbers that are not finite are refused: nothing would be written.

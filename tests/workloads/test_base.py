@@ -126,7 +126,7 @@ def test_a_missing_package_is_named_with_the_command_that_helps(tmp_path: Path) 
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
     assert shown.stdout == (
-        "wan2.1-t2v-tiny needs torch, diffusers, transformers, av: "
+        "wan2.1-t2v-1.3b-tiny needs torch, diffusers, transformers, av: "
         "pip install 'vidmeter[workloads]'\n"
     )
 

@@ -120,7 +120,7 @@ def test_every_repeat_leaves_its_file_and_the_record_holds_what_was_used(tmp_pat
         (["wan"], "there is no workload 'wan'"),
         (["light:Light", "--set", "speed=3"], "light has no setting 'speed'"),
         (["light:Light", "--device", "cuda"], "light has no use for a GPU"),
-        (["wan2.1-t2v-tiny", "--set", "frames=16"], "frames can't be 16"),
+        (["wan2.1-t2v-1.3b-tiny", "--set", "frames=16"], "frames can't be 16"),
     ],
 )
 def test_what_cannot_run_here_ends_with_2_and_one_line(
@@ -178,7 +178,7 @@ def test_the_real_pipeline_runs_quietly_and_loads_before_it_generates(tmp_path: 
     out = tmp_path / "out"
     small = {"height": 64, "width": 64, "frames": 5, "steps": 2, "layers": 1, "heads": 2}
     settings = [word for key, value in small.items() for word in ("--set", f"{key}={value}")]
-    ended = run(tmp_path, "wan2.1-t2v-tiny", *settings, "--device", "cpu", "--out", str(out))
+    ended = run(tmp_path, "wan2.1-t2v-1.3b-tiny", *settings, "--device", "cpu", "--out", str(out))
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
     phases, work = marked(tmp_path)
     names = {phase.id: phase.name for phase in phases}

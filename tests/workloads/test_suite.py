@@ -11,7 +11,7 @@ def test_quick_is_one_tiny_video_without_warmup() -> None:
     quick = load_suite("quick")
     assert quick.name == "quick"
     assert quick.description
-    assert quick.entries == (Entry("wan2.1-t2v-tiny", {}, repeats=1, warmups=0),)
+    assert quick.entries == (Entry("wan2.1-t2v-1.3b-tiny", {}, repeats=1, warmups=0),)
 
 
 @pytest.mark.parametrize("name", suite_names())

@@ -1,0 +1,75 @@
+"""Trained weights: a folder, or the hub. The frameworks' own loading code, and plain lines for what
+goes wrong on the way."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import vidmeter
+from vidmeter.meter.errors import WorkloadUnavailable
+
+HUB = "hub"
+HEADER_B = 1 << 16
+
+
+def load_weights(
+    workload: str, repository: str, where: str, open_at: Callable[[str], Any]
+) -> tuple[Any, dict[str, Any]]:
+    """What `open_at` loads from `where`, a folder or `hub`, and the facts on where it came from.
+
+    Raises WorkloadUnavailable if there is no such folder, the hub can't be reached, or what is
+    there is no checkpoint of this model.
+    """
+    place = repository
+    if where != HUB:
+        place = str(Path(where).expanduser())
+        if not Path(place).is_dir():
+            raise WorkloadUnavailable(
+                f"{workload}: weights={where} is no folder: take random, hub, or the folder of a "
+                "checkpoint"
+            )
+    try:
+        with vidmeter.phase("weights"):
+            loaded = open_at(place)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise WorkloadUnavailable(_why(workload, repository, where, error)) from error
+    facts: dict[str, Any] = {"weights": where if where == HUB else "path", "checkpoint": place}
+    if where != HUB:
+        facts["fingerprint"] = fingerprint(Path(place))
+    return loaded, facts
+
+
+def fingerprint(folder: Path) -> str:
+    """Tells one checkpoint from another: SHA-256 of names, sizes and starts of its weight files.
+
+    The start of a safetensors file names every tensor with its shape, type and place. Hashing tens
+    of gigabytes would take minutes.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.suffix in (".safetensors", ".bin")):
+        digest.update(f"{path.relative_to(folder)}\\0{path.stat().st_size}\\0".encode())
+        with path.open("rb") as file:
+            digest.update(file.read(HEADER_B))
+    return digest.hexdigest()
+
+
+def hub_offline() -> bool:
+    """Whether the environment forbids asking the hub."""
+    return os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "TRUE", "YES", "ON")
+
+
+def _why(workload: str, repository: str, where: str, error: BaseException) -> str:
+    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if where != HUB:
+        return f"{workload}: {where} is no checkpoint that can be loaded: {first}"
+    kept = (
+        f"get it once with `hf download {repository}` where there is a network, and give its "
+        "folder as weights=PATH; weights=random needs none"
+    )
+    if hub_offline():
+        return (
+            f"{workload}: {repository} isn't kept here, and HF_HUB_OFFLINE forbids to ask: {kept}"
+        )
+    return f"{workload}: {repository} can't be had from the hub ({first}): {kept}"

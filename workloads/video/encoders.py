@@ -1,0 +1,82 @@
+"""The text encoders that the families share: released sizes, and small ones of the same classes.
+
+Sizes are those of the released configurations; parameter counts were computed from them, and the
+tests compute them again.
+"""
+
+from vidmeter.workloads.parts import Part
+
+_XXL = {
+    "d_model": 4096,
+    "d_kv": 64,
+    "d_ff": 10240,
+    "num_layers": 24,
+    "num_heads": 64,
+    "feed_forward_proj": "gated-gelu",
+}
+_SMALL = {
+    "vocab_size": 384,
+    "d_model": 64,
+    "d_kv": 16,
+    "d_ff": 256,
+    "num_layers": 2,
+    "num_heads": 4,
+    "feed_forward_proj": "gated-gelu",
+}
+
+UMT5_XXL = Part(
+    "transformers.UMT5EncoderModel",
+    {"vocab_size": 256384, **_XXL},
+    config="transformers.UMT5Config",
+    dtype="bfloat16",
+    parameters=5_680_910_336,
+)
+T5_XXL = Part(
+    "transformers.T5EncoderModel",
+    {"vocab_size": 32128, **_XXL},
+    config="transformers.T5Config",
+    dtype="bfloat16",
+    parameters=4_762_310_656,
+)
+CLIP_L = Part(
+    "transformers.CLIPTextModel",
+    {
+        "vocab_size": 49408,
+        "hidden_size": 768,
+        "intermediate_size": 3072,
+        "projection_dim": 768,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "max_position_embeddings": 77,
+        "bos_token_id": 0,
+        "eos_token_id": 1,
+        "pad_token_id": 1,
+    },
+    config="transformers.CLIPTextConfig",
+    dtype="bfloat16",
+    parameters=123_060_480,
+)
+
+SMALL_UMT5 = Part(
+    "transformers.UMT5EncoderModel", _SMALL, config="transformers.UMT5Config", dtype="float32"
+)
+SMALL_T5 = Part(
+    "transformers.T5EncoderModel", _SMALL, config="transformers.T5Config", dtype="float32"
+)
+SMALL_CLIP = Part(
+    "transformers.CLIPTextModel",
+    {
+        "vocab_size": 400,
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "projection_dim": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 77,
+        "bos_token_id": 0,
+        "eos_token_id": 1,
+        "pad_token_id": 1,
+    },
+    config="transformers.CLIPTextConfig",
+    dtype="float32",
+)
