@@ -1,17 +1,15 @@
 """The result of a measurement, worked out when it is asked for."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cached_property
 
 from vidmeter.meter import marks
 from vidmeter.meter.clock import monotonic_ns
+from vidmeter.meter.cutting import window_of
 from vidmeter.meter.errors import BadRun
-from vidmeter.meter.placed import extent
 from vidmeter.meter.run import Run
 from vidmeter.meter.session import RunInProgress, Session
 from vidmeter.meter.summary import DeviceEnergy, PerUnit, PhaseSummary, Summary, WorkDone
-from vidmeter.meter.windows import paths
 
 
 class Measurement:
@@ -54,18 +52,7 @@ class Measurement:
         if self.source is None or self.start_ns is None or self.end_ns is None:
             raise BadRun(f"the window {self.name!r} is still open: its numbers come when it closes")
         marks.settle()
-        run = self.source.run(self.start_ns, self.end_ns)
-        start_ns, end_ns = extent(run, self.phase, self.start_ns, self.end_ns)
-        if end_ns > self.end_ns:
-            run = self.source.run(start_ns, end_ns)
-        inside = paths(run.phases, inside=self.phase)
-        return replace(
-            run,
-            start_ns=start_ns,
-            end_ns=end_ns,
-            phases=tuple(p for p in run.phases if p.id in inside),
-            work=tuple(w for w in run.work if w.phase == self.phase or w.phase in inside),
-        )
+        return window_of(self.source.run, self.phase, self.start_ns, self.end_ns)
 
     @cached_property
     def summary(self) -> Summary:

@@ -1,4 +1,4 @@
-"""Runs one workload: load, warm up, generate again and again, and write down what was used.
+"""Runs one block of a workload: load, warm up, repeat, and write down what was used.
 
 This is the process that is metered by `vidmeter bench`, and a plain program without it:
 
@@ -19,33 +19,46 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import vidmeter
 from vidmeter.meter.errors import VidmeterError, WorkloadUnavailable
 from vidmeter.workloads.base import Produced, Workload, load_workload
+from vidmeter.workloads.steadiness import Steadiness, Verdict
 
-SCHEMA = 1
+SCHEMA = 2
 LONGEST_PAUSE_S = 0.1
 """The refresh period of most power sensors: pauses up to it spread the repeats over its cycle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What one process does: so many warm-ups, then these repeats (numbers from 1).
+
+    After the warm-ups it goes on warming up until the card is steady, for `steady_s` at most. The
+    loaded card's idle draw is looked at for `idle_s` before and after.
+    """
+
+    repeats: tuple[int, ...] = (1,)
+    warmups: int = 0
+    steady_s: float = 0.0
+    idle_s: float = 0.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the workload that the command line names; the exit code."""
     options = _parser().parse_args(arguments)
-    _set_up_process()
+    _set_up_process(dict(options.set))
+    repeats = tuple(range(options.first, options.first + options.repeats))
+    block = Block(repeats, options.warmup, options.steady, options.idle)
     try:
         workload = load_workload(options.name, dict(options.set))
         _make_folder(options.out)
-        run(
-            workload,
-            options.out,
-            device=options.device,
-            repeats=options.repeats,
-            warmups=options.warmup,
-        )
+        run(workload, options.out, block, device=options.device, say=_say(options.progress))
     except VidmeterError as error:
         print(f"vidmeter: {error}", file=sys.stderr)
         return 2
@@ -58,48 +71,123 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(
-    workload: Workload, out: Path, *, device: str = "auto", repeats: int = 1, warmups: int = 0
+    workload: Workload,
+    out: Path,
+    block: Block,
+    *,
+    device: str = "auto",
+    say: Callable[[str], None] = lambda _: None,
 ) -> list[Produced]:
-    """Prepare, warm up and repeat `workload`; videos and `workload.json` go to the folder `out`.
+    """Prepare, warm up and repeat `workload`; what it makes and `workload.json` go to `out`.
 
-    Marks the phases `load`, `warmup` and `repeat`, and says in each `repeat` what was produced.
-    What happens inside of them is marked by the hook, as in any other script.
+    Marks the phases `load`, `idle`, `warmup` and `repeat`, and says in each `repeat` what was
+    produced. What happens inside of them is marked by the hook, as in any other script. Raises
+    WorkloadUnavailable if it can't run here, or if the device has too little memory after all.
     """
     seed = int(workload.settings.get("seed", 0))
     done: list[Produced] = []
     try:
-        with vidmeter.phase("load"):
-            workload.prepare(device)
-        with tempfile.TemporaryDirectory(prefix="vidmeter-") as aside:
-            for n in range(1, warmups + 1):
-                with vidmeter.phase("warmup"):
-                    workload.generate(seed + n - 1, Path(aside) / f"{n}")
-        for n in range(1, repeats + 1):
-            if n > 1:
-                time.sleep(random.uniform(0, LONGEST_PAUSE_S))
-            with vidmeter.phase("repeat"):
-                produced = workload.generate(seed + n - 1, out / f"{workload.name}-{n}")
-                vidmeter.work(**produced.work)  # type: ignore[arg-type]
-            done.append(produced)
-            _write(out / "workload.json", _record(workload, done, seed=seed, warmups=warmups))
+        with _enough_memory(workload):
+            with vidmeter.phase("load"):
+                workload.prepare(device)
+            _idle(block.idle_s)
+            warmed = _warm_up(workload, block, seed, say)
+            for n in block.repeats:
+                if done:
+                    time.sleep(random.uniform(0, LONGEST_PAUSE_S))
+                started = time.monotonic()
+                with vidmeter.phase("repeat"):
+                    produced = workload.generate(seed + n - 1, out / f"{workload.name}-{n:03}")
+                    vidmeter.work(**produced.work)  # type: ignore[arg-type]
+                done.append(produced)
+                _write(out / "workload.json", _record(workload, block, done, warmed))
+                say(f"repeat {n}: {time.monotonic() - started:.1f} s")
+            _idle(block.idle_s)
     finally:
         workload.close()
     return done
 
 
-def _record(
-    workload: Workload, done: Sequence[Produced], *, seed: int, warmups: int
+def _warm_up(
+    workload: Workload, block: Block, seed: int, say: Callable[[str], None]
 ) -> Mapping[str, Any]:
+    """Warm up as often as was asked, and until the card is steady; what came of it."""
+    began, made = time.monotonic(), 0
+    watch = Steadiness()
+    verdict = Verdict(None, None)
+    try:
+        with tempfile.TemporaryDirectory(prefix="vidmeter-") as aside:
+            while True:
+                warm_s = time.monotonic() - began
+                if made >= block.warmups:
+                    if block.steady_s:
+                        verdict = watch.look()
+                    if verdict.steady is not False or warm_s >= block.steady_s:
+                        break
+                started = time.monotonic()
+                with vidmeter.phase("warmup"):
+                    workload.generate(seed + made, Path(aside) / f"{made}")
+                made += 1
+                say(f"warm-up {made}: {time.monotonic() - started:.1f} s")
+    finally:
+        watch.close()
+    return {
+        "warmups": made,
+        "warmup_s": round(warm_s, 3),
+        "steady": verdict.steady,
+        "unsteady": verdict.why,
+    }
+
+
+def _idle(seconds: float) -> None:
+    """Do nothing for a while, with everything loaded."""
+    if seconds:
+        with vidmeter.phase("idle"):
+            time.sleep(seconds)
+
+
+@contextmanager
+def _enough_memory(workload: Workload) -> Iterator[None]:
+    """Turn the frameworks' way of saying that memory is full into a line that helps."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
+            raise
+        smaller = [
+            f"{name}={value}"
+            for name, value in (("offload", "model"), ("vae_tiling", "on"), ("batch", "1"))
+            if name in workload.parameters and str(workload.settings[name]) != value
+        ]
+        advice = (
+            f"try {', '.join(smaller)}, or a smaller size" if smaller else "take a smaller size"
+        )
+        raise WorkloadUnavailable(
+            f"{workload.name} ran out of memory (about {workload.memory_b / 1e9:.1f} GB were "
+            f"expected to do): {advice}"
+        ) from error
+
+
+def _record(
+    workload: Workload, block: Block, done: Sequence[Produced], warmed: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    seed = int(workload.settings.get("seed", 0))
     repeats = [
-        {"files": [path.name for path in produced.paths], "seed": seed + n, **produced.work}
-        for n, produced in enumerate(done)
+        {
+            "repeat": n,
+            "seed": seed + n - 1,
+            "files": [path.name for path in produced.paths],
+            "work": dict(produced.work),
+        }
+        for n, produced in zip(block.repeats, done, strict=False)
     ]
     return {
         "schema": SCHEMA,
         "workload": workload.name,
+        "description": workload.description,
         "settings": dict(workload.settings),
         "facts": workload.facts(),
-        "warmups": warmups,
+        "protocol": warmed,
         "repeats": repeats,
     }
 
@@ -119,13 +207,23 @@ def _make_folder(out: Path) -> None:
         raise WorkloadUnavailable(f"can't write to --out {out}: {error.strerror}") from error
 
 
-def _set_up_process() -> None:
+def _set_up_process(settings: Mapping[str, str]) -> None:
     """What the frameworks read from the environment when they are imported."""
-    # Nothing is ever fetched, and notices about optional packages are not this program's output.
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    # Nothing is fetched unless it is asked for.
+    if settings.get("weights") != "hub":
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    # Notices about optional packages are not this program's output.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     # Threads that spin at barriers burn a core each while they wait, which would be measured.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def _say(aloud: bool) -> Callable[[str], None]:
+    def say(text: str) -> None:
+        if aloud:
+            print(f"vidmeter:   {text}", file=sys.stderr, flush=True)
+
+    return say
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -146,7 +244,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--repeats", metavar="N", type=_count(1), default=1)
+    parser.add_argument("--first", metavar="N", type=_count(1), default=1, help="its number")
     parser.add_argument("--warmup", metavar="N", type=_count(0), default=0)
+    parser.add_argument(
+        "--steady",
+        metavar="S",
+        type=float,
+        default=0.0,
+        help="warm up until steady, so long at most",
+    )
+    parser.add_argument(
+        "--idle", metavar="S", type=float, default=0.0, help="look at the loaded card's idle draw"
+    )
+    parser.add_argument("--progress", action="store_true", help="tell of each repeat on stderr")
     return parser
 
 

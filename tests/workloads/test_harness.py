@@ -26,6 +26,7 @@ from vidmeter.workloads.base import Parameter, Produced, settle
 class Light:
     name, description, packages, devices, memory_b = "light", "text as video", (), ("cpu",), 0
     parameters = {"seed": Parameter(7, "seed", minimum=0), "nap_s": Parameter(0.0, "pause")}
+    parameters["full_at"] = Parameter(0, "the repeat for which memory is too small")
 
     def __init__(self, settings):
         self.settings = settle(self.name, self.parameters, settings)
@@ -38,8 +39,12 @@ class Light:
     def generate(self, seed, out):
         time.sleep(self.settings["nap_s"])
         self.made += 1
-        out.write_text(f"{seed}")
-        return Produced(out, frames=6, fps=4.0, width=20, height=10)
+        path = out.with_suffix(".txt")
+        path.write_text(f"{seed}")
+        if self.settings["full_at"] == self.made:
+            raise MemoryError
+        size = {"frames": 6, "fps": 4.0, "width": 20, "height": 10}
+        return Produced((path,), {"video_seconds": 1.5, "videos": 1, **size})
 
     def facts(self):
         return {"weights": "none", "made": self.made}
@@ -98,19 +103,23 @@ def test_every_repeat_leaves_its_file_and_the_record_holds_what_was_used(tmp_pat
     out = tmp_path / "out"
     run(tmp_path, "light:Light", "--set", "seed=3", "--repeats", "2", "--out", str(out))
     assert sorted(path.name for path in out.iterdir()) == [
-        "light-1.mp4",
-        "light-2.mp4",
+        "light-001.txt",
+        "light-002.txt",
         "workload.json",
     ]
-    assert (out / "light-2.mp4").read_text() == "3"
-    video = {"frames": 6, "fps": 4.0, "width": 20, "height": 10, "seconds": 1.5, "seed": 3}
+    assert (out / "light-002.txt").read_text() == "4"
+    work = {"video_seconds": 1.5, "videos": 1, "frames": 6, "fps": 4.0, "width": 20, "height": 10}
     assert json.loads((out / "workload.json").read_text()) == {
-        "schema": 1,
+        "schema": 2,
         "workload": "light",
-        "settings": {"seed": 3, "nap_s": 0.0},
+        "description": "text as video",
+        "settings": {"seed": 3, "nap_s": 0.0, "full_at": 0},
         "facts": {"weights": "none", "made": 2},
-        "warmups": 0,
-        "repeats": [{"path": f"light-{n}.mp4"} | video for n in (1, 2)],
+        "protocol": {"warmups": 0, "warmup_s": 0.0, "steady": None, "unsteady": None},
+        "repeats": [
+            {"repeat": n, "seed": n + 2, "files": [f"light-00{n}.txt"], "work": work}
+            for n in (1, 2)
+        ],
     }
 
 
@@ -173,10 +182,39 @@ def test_an_interrupt_closes_the_phases_and_ends_the_process_by_its_signal(tmp_p
     assert work == []
 
 
+def test_a_block_goes_on_with_the_numbers_and_seeds_of_the_one_before(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(tmp_path, "light:Light", "--repeats", "2", "--first", "3", "--out", str(out))
+    assert [r["repeat"] for r in json.loads((out / "workload.json").read_text())["repeats"]] == [
+        3,
+        4,
+    ]
+    assert (out / "light-003.txt").read_text() == "9", "the seed is that of the third repeat"
+
+
+def test_too_little_memory_is_one_line_and_what_was_finished_stays(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    ended = run(tmp_path, "light:Light", "--set", "full_at=3", "--repeats", "4", "--out", str(out))
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert "light ran out of memory" in ended.stderr
+    assert len(json.loads((out / "workload.json").read_text())["repeats"]) == 2
+
+
+def test_idle_is_looked_at_before_the_warm_up_and_after_the_repeats(tmp_path: Path) -> None:
+    ended = run(
+        tmp_path, "light:Light", "--idle", "0.2", "--warmup", "1", "--progress", "--out", "out"
+    )
+    phases, _ = marked(tmp_path)
+    assert [p.name for p in phases] == ["load", "idle", "warmup", "repeat", "idle"]
+    idle_s = [(p.end_ns - p.start_ns) / 1e9 for p in phases if p.name == "idle" and p.end_ns]
+    assert all(0.2 <= s < 0.4 for s in idle_s)
+    assert ended.stderr.startswith("vidmeter:   warm-up 1: 0.0 s\nvidmeter:   repeat 1: 0.0 s\n")
+
+
 @pytest.mark.usefixtures("wan")
 def test_the_real_pipeline_runs_quietly_and_loads_before_it_generates(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    small = {"height": 64, "width": 64, "frames": 5, "steps": 2, "layers": 1, "heads": 2}
+    small = {"height": 64, "width": 64, "frames": 5, "steps": 2}
     settings = [word for key, value in small.items() for word in ("--set", f"{key}={value}")]
     ended = run(tmp_path, "wan2.1-t2v-1.3b-tiny", *settings, "--device", "cpu", "--out", str(out))
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
