@@ -80,9 +80,9 @@ def run(
 ) -> list[Produced]:
     """Prepare, warm up and repeat `workload`; what it makes and `workload.json` go to `out`.
 
-    Marks the phases `load`, `idle`, `warmup` and `repeat`, and says in each `repeat` what was
-    produced. What happens inside of them is marked by the hook, as in any other script. Raises
-    WorkloadUnavailable if it can't run here, or if the device has too little memory after all.
+    Marks the phases `load`, `idle_loaded`, `warmup`, `repeat` and `idle_after`, and says in each
+    `repeat` what was produced. What happens inside of them is marked by the hook, as in any other
+    script. Raises WorkloadUnavailable if it can't run here, or the device's memory is too small.
     """
     seed = int(workload.settings.get("seed", 0))
     done: list[Produced] = []
@@ -90,7 +90,7 @@ def run(
         with _enough_memory(workload):
             with vidmeter.phase("load"):
                 workload.prepare(device)
-            _idle(block.idle_s)
+            _idle("idle_loaded", block.idle_s)
             warmed = _warm_up(workload, block, seed, say)
             for n in block.repeats:
                 if done:
@@ -102,7 +102,7 @@ def run(
                 done.append(produced)
                 _write(out / "workload.json", _record(workload, block, done, warmed))
                 say(f"repeat {n}: {time.monotonic() - started:.1f} s")
-            _idle(block.idle_s)
+            _idle("idle_after", block.idle_s)
     finally:
         workload.close()
     return done
@@ -139,10 +139,10 @@ def _warm_up(
     }
 
 
-def _idle(seconds: float) -> None:
+def _idle(phase: str, seconds: float) -> None:
     """Do nothing for a while, with everything loaded."""
     if seconds:
-        with vidmeter.phase("idle"):
+        with vidmeter.phase(phase):
             time.sleep(seconds)
 
 

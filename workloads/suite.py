@@ -16,21 +16,27 @@ from vidmeter.meter.errors import WorkloadUnavailable
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One workload of a suite: its settings, how often it runs, and how often before that."""
+    """One workload of a suite: its settings, and what stands over the protocol's own numbers.
+
+    `repeats` and `warmups` are counts, `least_seconds` is how long is measured at least; None
+    leaves it to the protocol.
+    """
 
     workload: str
     settings: Mapping[str, object] = field(default_factory=dict)
-    repeats: int = 1
-    warmups: int = 0
+    repeats: int | None = None
+    warmups: int | None = None
+    least_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """A named set of workloads."""
+    """A named set of workloads; a `quick` one is run once, without idle and cool-down."""
 
     name: str
     description: str
     entries: tuple[Entry, ...]
+    quick: bool = False
 
 
 def suite_names() -> tuple[str, ...]:
@@ -66,30 +72,36 @@ def _suite(name: str, where: str, text: str) -> Suite:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise WorkloadUnavailable(f"suite {where} is no TOML: {error}") from error
-    _only(where, table, {"description": str, "workload": list})
+    _only(where, table, {"description": str, "quick": bool, "workload": list})
     entries = tuple(_entry(where, entry) for entry in table.get("workload", ()))
     if not entries:
         raise WorkloadUnavailable(f"suite {where} names no workload: add a [[workload]] table")
-    return Suite(name, table.get("description", ""), entries)
+    return Suite(name, table.get("description", ""), entries, table.get("quick", False))
 
 
 def _entry(where: str, table: Any) -> Entry:
     if not isinstance(table, dict) or "name" not in table:
         raise WorkloadUnavailable(f"suite {where}: each [[workload]] needs a name")
-    _only(where, table, {"name": str, "settings": dict, "repeats": int, "warmups": int})
-    entry = Entry(
-        table["name"], table.get("settings", {}), table.get("repeats", 1), table.get("warmups", 0)
+    known = {"name": str, "settings": dict, "repeats": int, "warmups": int, "least_seconds": float}
+    _only(where, table, known)
+    for key, least in (("repeats", 1), ("warmups", 0), ("least_seconds", 0)):
+        if table.get(key, least) < least:
+            raise WorkloadUnavailable(
+                f"suite {where}: {table['name']}: {key} is at least {least}, not {table[key]}"
+            )
+    return Entry(
+        table["name"],
+        table.get("settings", {}),
+        table.get("repeats"),
+        table.get("warmups"),
+        table.get("least_seconds"),
     )
-    if entry.repeats < 1 or entry.warmups < 0:
-        raise WorkloadUnavailable(
-            f"suite {where}: {entry.workload} needs at least one repeat, and no less than 0 warmups"
-        )
-    return entry
 
 
 def _only(where: str, table: Mapping[str, Any], known: Mapping[str, type]) -> None:
     for key, value in table.items():
         if key not in known:
             raise WorkloadUnavailable(f"suite {where}: {key!r} is none of {', '.join(known)}")
-        if not isinstance(value, known[key]) or isinstance(value, bool):
+        wanted = (int, float) if known[key] is float else known[key]
+        if not isinstance(value, wanted) or (isinstance(value, bool) and known[key] is not bool):
             raise WorkloadUnavailable(f"suite {where}: {key} can't be {value!r}")

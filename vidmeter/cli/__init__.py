@@ -1,6 +1,6 @@
 """The command line: one module for each verb, each a few lines over the library.
 
-A verb's module has `NAME`, `HELP`, `prepare(parser)` and `run(arguments) -> exit code`. Only the
+A verb's module has `prepare(parser)` and `run(arguments) -> exit code`. Only the
 module of the verb that was typed is imported: starting is part of what `vidmeter run` costs.
 
 Exit codes: that of the command under `run`; otherwise 0 if all went well, 1 if what was asked for
@@ -61,6 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             module = importlib.import_module(f"vidmeter.cli.{name}")
             module.prepare(sub)
             sub.set_defaults(run=module.run)
+            if getattr(module, "TAKES_COMMANDS", False):
+                arguments, commands = _split(arguments)
+                sub.set_defaults(commands=commands)
     try:
         parsed = parser.parse_args(arguments)
         code: int = parsed.run(parsed)
@@ -74,6 +77,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return code
+
+
+def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """What stands before the first `--`, and after it."""
+    if "--" not in arguments:
+        return arguments, []
+    at = arguments.index("--")
+    return arguments[:at], arguments[at + 1 :]
 
 
 def _sentence(text: str) -> str:

@@ -1,7 +1,6 @@
-"""`vidmeter bench`: reference workloads under the meter, with a report of each."""
+"""`vidmeter bench`: reference workloads or any commands, by a protocol that states its error."""
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -9,163 +8,281 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vidmeter.cli.options import UsageError, add_sensor_options, colors, order_of, say
-from vidmeter.cli.run import keep, meter_with_live_line
-from vidmeter.meter.command import Job, check_room
-from vidmeter.meter.errors import BadRun
-from vidmeter.meter.reader import load
-from vidmeter.meter.runfile import SUFFIX
-from vidmeter.meter.store import RunWriter
-from vidmeter.meter.summarize import summarize
-from vidmeter.workloads.base import REGISTRY, load_workload, require
-from vidmeter.workloads.suite import Entry, load_suite, suite_names
+from vidmeter.cli.options import UsageError, add_sensor_options, colors, order_of, positive, say
+from vidmeter.cli.run import meter_with_live_line
+from vidmeter.meter.command import Metered, check_room
+from vidmeter.workloads.bench import INTERRUPTED, STATE, Bench, Tools, check_arms
+from vidmeter.workloads.protocol import COMMANDS, QUICK, Arm, Plan, Rules
+from vidmeter.workloads.suite import load_suite, suite_names
+
+TAKES_COMMANDS = True
+"""What follows `--` are commands, with `---` between them."""
+
+EPILOG = """\
+examples
+  vidmeter bench                                  is everything in place? a minute on any machine
+  vidmeter bench wan2.1-t2v-1.3b steps=30         a workload, with a setting changed
+  vidmeter bench wan2.1-t2v-1.3b --vs compile=blocks    what does a setting change?
+  vidmeter bench -- python a.py --- python b.py   which of two commands takes less energy?
+"""
 
 
 def prepare(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
+    parser.usage = (
+        "vidmeter bench [OPTIONS] [SUITE|WORKLOAD [NAME=VALUE …] …]\n"
+        "       vidmeter bench [OPTIONS] WORKLOAD [NAME=VALUE …] --vs [WORKLOAD] [NAME=VALUE …]\n"
+        "       vidmeter bench [OPTIONS] -- COMMAND [--- COMMAND …]"
+    )
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EPILOG
     parser.add_argument(
         "names",
         metavar="SUITE|WORKLOAD",
         nargs="*",
-        default=["quick"],
-        help="what to run (default quick); a suite, a workload, a .toml file or module:attribute",
+        help="what to run (default quick): a suite, a workload, a .toml file or module:attribute;"
+        " NAME=VALUE changes a setting of the workload before it",
+    )
+    parser.add_argument(
+        "--vs",
+        nargs="+",
+        metavar="B",
+        help="compare with this workload, or with the same one with these settings",
     )
     parser.add_argument("--list", action="store_true", help="what there is to run")
-    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="where to write")
-    parser.add_argument("-f", "--force", action="store_true", help="overwrite what is in DIR")
-    parser.add_argument("-q", "--quiet", action="store_true", help="no live line")
-    parser.add_argument(
+    group = parser.add_argument_group("how")
+    group.add_argument("--quick", action="store_true", help="one repeat, without warm-up or idle")
+    group.add_argument("--repeats", type=int, metavar="N", help="so many of each, no more, no less")
+    group.add_argument("--warmups", type=int, metavar="N", help="at least so many before those")
+    group.add_argument(
+        "--budget", type=_duration, metavar="TIME", help="end after this long, as 10m or 2h"
+    )
+    group.add_argument(
+        "--target",
+        type=_percent,
+        metavar="PCT",
+        help="go on until the 95 %% interval is ±PCT %% (default 2)",
+    )
+    group.add_argument(
+        "--idle", type=float, metavar="S", help="look at the idle draw for so long (default 30)"
+    )
+    group.add_argument(
+        "--cool-down", type=float, metavar="S", help="pause between processes (default 10)"
+    )
+    group.add_argument("--seed", type=int, default=0, help="of the order of the blocks (default 0)")
+    group.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a setting of the workload, as steps=10; may be given several times",
+        help="a setting of every workload; may be given several times",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--repeats", type=int, metavar="N", help="videos to make of each workload")
-    parser.add_argument("--warmups", type=int, metavar="N", help="videos to make before those")
+    group.add_argument(
+        "--weights", metavar="random|hub|PATH", help="which weights (default random, no download)"
+    )
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    group = parser.add_argument_group("where to")
+    group.add_argument("-o", "--output", type=Path, metavar="DIR", help="where to write")
+    group.add_argument("-f", "--force", action="store_true", help="overwrite what is in DIR")
+    group.add_argument(
+        "--resume", type=Path, metavar="DIR", help="go on with a bench that was interrupted"
+    )
+    group.add_argument("-q", "--quiet", action="store_true", help="no live line, no progress")
     add_sensor_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run each workload and write its reports."""
+    """Carry the bench out and write its reports."""
     if arguments.list:
-        return _list()
-    entries = [entry for name in arguments.names for entry in _entries(name, arguments)]
-    for entry in entries:  # all mistakes before the first minute of work
-        workload = load_workload(entry.workload, entry.settings)
-        require(workload.name, workload.packages)
-    folder = arguments.output or Path(
-        f"vidmeter-bench-{Path(arguments.names[0]).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+        from vidmeter.cli.bench_list import show
+
+        return show()
+    bench = Bench.resumed(arguments.resume) if arguments.resume else _new(arguments)
+    arguments.force = True  # the sampler's orders: what was in the folder was judged above
+    tools = Tools(
+        meter=lambda job: meter_with_live_line(job, quiet=arguments.quiet),
+        order=lambda path: order_of(arguments, path),
+        say=_silent if arguments.quiet else say,
     )
-    check_room(folder / "run", least_b=1 << 24)
-    written: list[Path] = []
-    for number, entry in enumerate(entries, 1):
-        name = load_workload(entry.workload, entry.settings).name
-        say(f"{number} of {len(entries)}: {name}")
-        written.append(_bench(entry, name, folder, arguments))
-    _report(written, folder, force=arguments.force)
-    return 0
-
-
-def _bench(entry: Entry, name: str, folder: Path, arguments: argparse.Namespace) -> Path:
-    """Run one workload under the meter; the run file. Ends as it ended if it failed."""
-    path = _free(folder / f"{name}{SUFFIX}", force=arguments.force)
-    command = _command(entry, path.with_suffix(""), arguments.device)
-    order = order_of(arguments, path)
-    # The harness itself says what it produced: nothing has to be found.
-    metered = meter_with_live_line(Job(command, order, outputs=()), quiet=arguments.quiet)
-    for message in metered.messages:
-        say(message)
-    if metered.outcome.returncode != 0:
+    stopped: Metered | None = None
+    try:
+        stopped = bench.carry_out(tools)
+        if stopped is None:
+            bench.count_operations(tools.say)
+    except KeyboardInterrupt:
+        say("interrupted between two blocks")
+        _end(bench)
+        return 130
+    _end(bench)
+    if stopped is not None:
         from vidmeter.meter.launch import end_like
 
-        say(f"{name} did not finish; what was measured is in {path}")
-        end_like(metered.outcome)
-    _add_workload(path, path.with_suffix("") / "workload.json")
-    return path
+        say(f"go on with: vidmeter bench --resume {bench.folder}")
+        end_like(stopped.outcome)
+    troubled = [b for b in bench.blocks if b.trouble and b.trouble != INTERRUPTED]
+    for block in troubled:
+        say(f"{bench.plan.arms[block.arm].label} {block.trouble}")
+    return 2 if troubled else 0
 
 
-def _command(entry: Entry, out: Path, device: str) -> tuple[str, ...]:
-    settings = [part for k, v in entry.settings.items() for part in ("--set", f"{k}={v}")]
-    return (
-        *(sys.executable, "-m", "vidmeter.workloads.harness", entry.workload),
-        *("--out", str(out), "--device", device),
-        *("--repeats", str(entry.repeats), "--warmup", str(entry.warmups)),
-        *settings,
-    )
+def _new(arguments: argparse.Namespace) -> Bench:
+    """A bench of what was asked for, in its folder."""
+    plan = _plan(arguments)
+    check_arms(plan)
+    name = Path(plan.arms[0].workload or plan.arms[0].command[0]).stem
+    if len(arguments.names) == 1 and not arguments.vs:
+        name = Path(arguments.names[0]).stem
+    folder = arguments.output or Path(f"vidmeter-bench-{name}-{time.strftime('%Y%m%d-%H%M%S')}")
+    if (folder / STATE).exists() and not arguments.force:
+        raise UsageError(
+            f"bench: {folder} holds a bench: go on with --resume {folder}, choose another --output,"
+            " or add --force to overwrite it"
+        )
+    check_room(folder / "run", least_b=1 << 24)
+    return Bench(folder, plan)
 
 
-def _add_workload(path: Path, record: Path) -> None:
-    """Keep with the run what the workload really used."""
-    writer = RunWriter.reopen(path)
-    writer.put(workload=json.loads(record.read_text("utf-8")))
-    if not writer.finish():
-        raise BadRun(f"the facts of the workload could not be written to {path}")
-
-
-def _report(paths: Sequence[Path], folder: Path, *, force: bool) -> None:
-    """Print the summaries; write the CSV of all and a page for each."""
-    from vidmeter.reports import csvfile, htmlpage, terminal, write
-
-    pairs: list[tuple[Any, Any]] = []
-    files: list[Path] = []
-    for path in paths:
-        run = load(path)
-        pairs.append((run, summarize(run)))
-        keep(*pairs[-1])
-        files.append(write(htmlpage.render(*pairs[-1]), path.with_suffix(".html"), force=force))
-    files.append(write(csvfile.render(pairs), folder / "results.csv", force=force))
-    for run, summary in pairs:
-        text = terminal.render(summary, path=run.path, color=colors())
-        print("\n" + terminal.for_stream(text, sys.stdout.encoding))
-    for file in files:
-        print(f"wrote {file}")
-    sys.stdout.flush()
-
-
-def _entries(name: str, arguments: argparse.Namespace) -> list[Entry]:
-    """What a name stands for, with the options of the command line in force."""
-    stated = dict(_setting(text) for text in arguments.set)
-    entries: Sequence[Entry]
-    if name in suite_names() or name.endswith(".toml"):
-        entries = load_suite(name).entries
+def _plan(arguments: argparse.Namespace) -> Plan:
+    commands = _commands(arguments.commands)
+    if commands and (arguments.names or arguments.vs):
+        raise UsageError("bench: workloads or commands after --, not both")
+    versus = bool(arguments.vs) or len(commands) == 2
+    quick = arguments.quick
+    if commands:
+        labels = [" ".join(command) for command in commands]
+        arms = [
+            Arm(label, command=command) for label, command in zip(labels, commands, strict=True)
+        ]
     else:
-        entries = [Entry(name)]
-    changes: dict[str, Any] = {}
-    for option in ("repeats", "warmups"):
+        arms, from_suite = _arms(arguments)
+        quick = quick or from_suite
+    rules = _rules(arguments, COMMANDS if commands else QUICK if quick else Rules(), quick=quick)
+    if arguments.repeats is not None:
+        arms = [replace(arm, repeats=None) for arm in arms]
+    if arguments.warmups is not None:
+        arms = [replace(arm, warmups=None) for arm in arms]
+    return Plan(tuple(arms), rules, versus=versus)
+
+
+def _arms(arguments: argparse.Namespace) -> tuple[list[Arm], bool]:
+    """The arms that the names stand for, and whether one of them is a suite meant to be quick."""
+    shared = dict(_setting(text) for text in arguments.set)
+    if arguments.weights:
+        shared["weights"] = arguments.weights
+    arms: list[Arm] = []
+    quick = False
+    for name, settings in _grouped(arguments.names or ["quick"]):
+        if name in suite_names() or name.endswith(".toml"):
+            suite = load_suite(name)
+            quick = quick or suite.quick
+            for entry in suite.entries:
+                stated = {**entry.settings, **shared, **settings}
+                arm = _arm(entry.workload, stated, arguments.device)
+                arms.append(
+                    replace(
+                        arm,
+                        repeats=entry.repeats,
+                        warmups=entry.warmups,
+                        least_s=entry.least_seconds,
+                    )
+                )
+        else:
+            arms.append(_arm(name, {**shared, **settings}, arguments.device))
+    if arguments.vs:
+        if len(arms) != 1:
+            raise UsageError("bench: --vs compares one workload with one other")
+        first = arms[0]
+        words = arguments.vs if "=" not in arguments.vs[0] else [first.workload, *arguments.vs]
+        others = list(_grouped(words))
+        if len(others) != 1:
+            raise UsageError("bench: --vs compares one workload with one other")
+        name, settings = others[0]
+        base = dict(first.settings) if name == first.workload else shared
+        arms.append(_arm(name, {**base, **settings}, arguments.device))
+    return arms, quick
+
+
+def _arm(name: str, settings: dict[str, Any], device: str) -> Arm:
+    label = " ".join([name, *(f"{key}={value}" for key, value in settings.items())])
+    return Arm(label, name, settings, device=device)
+
+
+def _grouped(words: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
+    """Names, each with the settings that follow it."""
+    groups: list[tuple[str, dict[str, Any]]] = []
+    for word in words:
+        if "=" not in word:
+            groups.append((word, {}))
+        elif groups:
+            groups[-1][1].update([_setting(word)])
+        else:
+            raise UsageError(f"bench: {word} comes before any workload")
+    return groups
+
+
+def _rules(arguments: argparse.Namespace, base: Rules, *, quick: bool) -> Rules:
+    changes: dict[str, Any] = {"seed": arguments.seed, "budget_s": arguments.budget}
+    if quick and base is COMMANDS:
+        changes |= {"repeats": 1, "warmups": 0}
+    for option, least, field in (
+        ("repeats", 1, "repeats"),
+        ("warmups", 0, "warmups"),
+        ("idle", 0, "idle_s"),
+        ("cool_down", 0, "cool_down_s"),
+        ("target", 0, "target"),
+    ):
         value = getattr(arguments, option)
         if value is not None:
-            if value < (option == "repeats"):
-                raise UsageError(f"bench: --{option} can't be {value}")
-            changes[option] = value
-    return [replace(e, settings={**e.settings, **stated}, **changes) for e in entries]
+            if value < least:
+                raise UsageError(f"bench: --{option.replace('_', '-')} can't be {value}")
+            changes[field] = value
+    return replace(base, **changes)
+
+
+def _commands(words: Sequence[str]) -> list[tuple[str, ...]]:
+    """The commands after `--`, which `---` keeps apart."""
+    commands: list[list[str]] = [[]] if words else []
+    for word in words:
+        if word == "---":
+            commands.append([])
+        else:
+            commands[-1].append(word)
+    if any(not command for command in commands):
+        raise UsageError("bench: an empty command: vidmeter bench -- COMMAND --- COMMAND")
+    return [tuple(command) for command in commands]
+
+
+def _end(bench: Bench) -> None:
+    """Print the table and write the reports of everything that was finished."""
+    from vidmeter.cli.bench_reports import report
+
+    pairs = list(bench.runs())
+    if not pairs:
+        say(f"no repeat was finished; what was recorded is in {bench.folder}")
+        return
+    report(bench, pairs, color=colors())
+    sys.stdout.flush()
 
 
 def _setting(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise UsageError(f"bench: --set {text} is not NAME=VALUE")
+        raise UsageError(f"bench: {text} is not NAME=VALUE")
     return name, value
 
 
-def _free(path: Path, *, force: bool) -> Path:
-    """A run file that isn't there yet: the same workload may come twice in a suite."""
-    if force or not path.exists():
-        return path
-    numbered = (path.with_stem(f"{path.stem}-{n}") for n in range(2, 1000))
-    return next(p for p in numbered if not p.exists())
+def _duration(text: str) -> float:
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "s")
+    try:
+        return positive(number) * units[unit]
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not like 90s, 10m or 2h") from None
 
 
-def _list() -> int:
-    print("suites")
-    for name in suite_names():
-        print(f"  {name:<20} {load_suite(name).description}")
-    print("workloads")
-    for name in REGISTRY:
-        workload = load_workload(name)
-        print(f"  {name:<20} {workload.description}")
-        print(f"  {'':<20} {workload.memory_b / 1e9:.3g} GB, {' or '.join(workload.devices)}")
-        for key, parameter in workload.parameters.items():
-            print(f"    {key}={parameter.default}  {parameter.meaning}")
-    return 0
+def _percent(text: str) -> float:
+    return positive(text) / 100
+
+
+def _silent(_: str) -> None:
+    """Say nothing: --quiet."""

@@ -89,10 +89,8 @@ class TextToVideo:
 
     def prepare(self, device: str) -> None:
         """Build or load it on `device`. Raises WorkloadUnavailable if it can't run there."""
-        require(self.name, self.packages)
+        place = self.check(device)
         named(self.model.pipeline)  # its imports are no part of building
-        place = choose_device(self.name, device, meant_for=self.devices)
-        check_memory(self.name, place, self.memory_b, self._instead(place))
         where = str(self.settings["weights"])
         if where == "random":
             self._pipeline, origin = self._built(place), {"weights": "random"}
@@ -107,6 +105,13 @@ class TextToVideo:
         )
         self._pipeline.set_progress_bar_config(disable=not sys.stderr.isatty(), desc=self.name)
         self._facts = {**origin, **_facts(self._pipeline, self.model, place)}
+
+    def check(self, device: str) -> str:
+        """The device it would run on. Raises WorkloadUnavailable if it can't, or hasn't the room."""
+        require(self.name, self.packages)
+        place = choose_device(self.name, device, meant_for=self.devices)
+        check_memory(self.name, place, self.memory_b, self._instead(place))
+        return place
 
     def generate(self, seed: int, out: Path) -> Produced:
         """Make the videos of a repeat and write them; the same seed gives the same ones.
