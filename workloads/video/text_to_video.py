@@ -107,7 +107,7 @@ class TextToVideo:
         self._facts = {**origin, **_facts(self._pipeline, self.model, place)}
 
     def check(self, device: str) -> str:
-        """The device it would run on. Raises WorkloadUnavailable if it can't, or hasn't the room."""
+        """The device it would run on. Raises WorkloadUnavailable if it can't run there."""
         require(self.name, self.packages)
         place = choose_device(self.name, device, meant_for=self.devices)
         check_memory(self.name, place, self.memory_b, self._instead(place))
