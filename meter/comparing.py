@@ -75,9 +75,11 @@ def paired(rounds: Sequence[tuple[float, float]]) -> Comparison:
 def unpaired(a: Sequence[float], b: Sequence[float]) -> Comparison:
     """Compare two arms that weren't interleaved; values in the order in which they were measured.
 
-    Welch's t on logarithms. The A/A spread is the larger of what successive values say and of what
-    drift may have done: the middles of two arms lie twice as far apart as those of an arm's halves,
-    so both arms' shifts between their halves are added up. `round_sd` is that of a pair of values.
+    Welch's t on logarithms. The A/A spread is what successive values say, and on top of it what drift
+    may have done: the middles of two arms lie twice as far apart as those of an arm's halves, so
+    both arms' shifts between their halves are added up. That takes a larger difference than
+    interleaved arms need, which is the price of not interleaving. `round_sd` is that of a pair of
+    values. ValueError as for `paired`.
     """
     one, other = _logs(a), _logs(b)
     n = min(len(one), len(other))
@@ -90,7 +92,7 @@ def unpaired(a: Sequence[float], b: Sequence[float]) -> Comparison:
     noise = [float((np.diff(x) ** 2).mean()) / 2 for x in (one, other)]
     spread = math.sqrt(noise[0] / len(one) + noise[1] / len(other))
     aa_degrees = _successive_degrees(len(one)) + _successive_degrees(len(other))
-    aa = max(t_quantile(aa_degrees) * spread, abs(_shift(one)) + abs(_shift(other)))
+    aa = t_quantile(aa_degrees) * spread + abs(_shift(one)) + abs(_shift(other))
     sd = math.sqrt(float(one.var(ddof=1)) + float(other.var(ddof=1)))
     sds = (sd, math.sqrt(sum(noise)))
     return _told(mean, math.sqrt(sum(errors)), degrees, rounds=n, aa=aa, sds=sds)
