@@ -1,0 +1,182 @@
+"""Whether one arm draws more than another: the ratio of two arms, and what may be claimed of it.
+
+Arms are compared on logarithms, so that A to B and B to A say the same and a sensor's gain falls
+out. Two conditions have to be met before a difference is claimed: the 95 % interval of the ratio
+excludes 1, and the ratio is further from 1 than an arm was from itself in the same session on the
+same card (the A/A spread). That spread is taken from the arms as they were measured. Interleaved
+arms share the session's slow drift, so it is left out by taking successive rounds; for arms taken
+one after the other nothing takes drift out, so the halves of each are held against each other.
+"Not distinguishable" is an answer, and what could have been seen stands with it.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from vidmeter.meter.energy import Floats
+from vidmeter.meter.statistics import t_quantile
+
+LEAST_ROUNDS = 5
+"""With fewer rounds nothing is claimed: at four, an interval rests on three degrees of freedom."""
+MOST_ROUNDS = 100_000
+POWER = 0.8
+POWER_Z = 0.8416212335729143
+"""The standard normal's quantile at `POWER`."""
+
+Verdict = Literal["higher", "lower", "not distinguishable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The ratio B to A with its 95 % interval and what may be claimed of B.
+
+    `p` is two-sided, of a ratio of 1. `aa_spread` is how far an arm would be from itself, and
+    `detectable` the smallest difference that would have been found in 80 % of such comparisons;
+    both as shares (0.02 for 2 %). `round_sd` and `aa_round_sd` are standard deviations of one
+    round's log ratio, of B to A and of an arm to itself; `rounds_needed` takes them. None where
+    rounds are too few to tell: two for the interval, five for the verdict and what was detectable.
+    """
+
+    ratio: float
+    low: float | None
+    high: float | None
+    p: float | None
+    rounds: int
+    verdict: Verdict
+    aa_spread: float | None
+    detectable: float | None
+    round_sd: float | None
+    aa_round_sd: float | None
+
+
+def paired(rounds: Sequence[tuple[float, float]]) -> Comparison:
+    """Compare two interleaved arms: in each round a value of A and one of B, in the order measured.
+
+    Student's t on log(b / a). The A/A spread is the 95 % half-width that as many rounds of an arm
+    against itself would have had; its degrees of freedom are those of the mean square successive
+    difference (von Neumann and others, Ann. Math. Stat. 12, 1941). ValueError without a round, or
+    if a value isn't positive and finite.
+    """
+    logs = _logs(rounds).reshape(-1, 2)
+    n = len(logs)
+    differences = logs[:, 1] - logs[:, 0]
+    if n < 2:
+        return _untold(float(differences[0]), n)
+    sd = float(differences.std(ddof=1))
+    aa_sd = math.sqrt(float((np.diff(logs, axis=0) ** 2).mean()))
+    aa = t_quantile(2 * _successive_degrees(n)) * aa_sd / math.sqrt(n)
+    mean = float(differences.mean())
+    return _told(mean, sd / math.sqrt(n), n - 1, rounds=n, aa=aa, sds=(sd, aa_sd))
+
+
+def unpaired(a: Sequence[float], b: Sequence[float]) -> Comparison:
+    """Compare two arms that weren't interleaved; values in the order in which they were measured.
+
+    Welch's t on logarithms. The A/A spread is what successive values say, and on top of it what drift
+    may have done: the middles of two arms lie twice as far apart as those of an arm's halves, so
+    both arms' shifts between their halves are added up. That takes a larger difference than
+    interleaved arms need, which is the price of not interleaving. `round_sd` is that of a pair of
+    values. ValueError as for `paired`.
+    """
+    one, other = _logs(a), _logs(b)
+    n = min(len(one), len(other))
+    mean = float(other.mean() - one.mean())
+    if n < 2:
+        return _untold(mean, n)
+    errors = [float(x.var(ddof=1)) / len(x) for x in (one, other)]
+    parts = [e**2 / (len(x) - 1) for e, x in zip(errors, (one, other), strict=True)]
+    degrees = sum(errors) ** 2 / sum(parts) if sum(parts) else float(n - 1)
+    noise = [float((np.diff(x) ** 2).mean()) / 2 for x in (one, other)]
+    spread = math.sqrt(noise[0] / len(one) + noise[1] / len(other))
+    aa_degrees = _successive_degrees(len(one)) + _successive_degrees(len(other))
+    aa = t_quantile(aa_degrees) * spread + abs(_shift(one)) + abs(_shift(other))
+    sd = math.sqrt(float(one.var(ddof=1)) + float(other.var(ddof=1)))
+    sds = (sd, math.sqrt(sum(noise)))
+    return _told(mean, math.sqrt(sum(errors)), degrees, rounds=n, aa=aa, sds=sds)
+
+
+def rounds_needed(effect: float, round_sd: float, *, aa_round_sd: float = 0.0) -> int | None:
+    """How many paired rounds find a relative difference (0.01 for 1 %) with 80 % power.
+
+    None if `MOST_ROUNDS` wouldn't; ValueError for an effect that isn't positive.
+    """
+    if not effect > 0:
+        raise ValueError("the difference to be found has to be positive")
+    wanted = math.log1p(effect)
+
+    def finds(n: int) -> bool:
+        aa = t_quantile(2 * _successive_degrees(n)) * aa_round_sd / math.sqrt(n)
+        return _detectable(round_sd / math.sqrt(n), n - 1, aa) <= wanted
+
+    if not finds(MOST_ROUNDS):
+        return None
+    too_few, found = LEAST_ROUNDS - 1, MOST_ROUNDS
+    while found - too_few > 1:
+        middle = (found + too_few) // 2
+        too_few, found = (too_few, middle) if finds(middle) else (middle, found)
+    return found
+
+
+def _told(
+    mean: float, error: float, degrees: float, *, rounds: int, aa: float, sds: tuple[float, float]
+) -> Comparison:
+    from scipy import stats
+
+    half = t_quantile(degrees) * error
+    p = float(2 * stats.t.sf(abs(mean) / error, degrees)) if error else float(mean == 0)
+    verdict: Verdict = "not distinguishable"
+    if rounds >= LEAST_ROUNDS and abs(mean) > max(half, aa):
+        verdict = "higher" if mean > 0 else "lower"
+    seen = _detectable(error, degrees, aa) if rounds >= LEAST_ROUNDS else None
+    return Comparison(
+        ratio=math.exp(mean),
+        low=math.exp(mean - half),
+        high=math.exp(mean + half),
+        p=p,
+        rounds=rounds,
+        verdict=verdict,
+        aa_spread=math.expm1(aa),
+        detectable=None if seen is None else math.expm1(seen),
+        round_sd=sds[0],
+        aa_round_sd=sds[1],
+    )
+
+
+def _untold(mean: float, rounds: int) -> Comparison:
+    nothing = (None, None, None, None)
+    return Comparison(math.exp(mean), None, None, None, rounds, "not distinguishable", *nothing)
+
+
+def _detectable(error: float, degrees: float, aa: float) -> float:
+    """The log ratio that passes both conditions in 80 % of comparisons.
+
+    The interval's condition by the noncentral t distribution, the A/A spread's with a normal mean.
+    """
+    from scipy import optimize, stats
+
+    if not error:
+        return aa
+    edge = t_quantile(degrees)
+    shift = optimize.brentq(lambda nc: stats.nct.sf(edge, degrees, nc) - POWER, 0.0, 3 * edge + 5)
+    return max(float(shift) * error, aa + POWER_Z * error)
+
+
+def _successive_degrees(n: int) -> float:
+    """Degrees of freedom of the mean square successive difference of n values."""
+    return 2 * (n - 1) ** 2 / (3 * n - 4)
+
+
+def _shift(logs: Floats) -> float:
+    """By how much an arm's later half lies above its earlier half; the middle is in neither."""
+    half = len(logs) // 2
+    return float(logs[-half:].mean() - logs[:half].mean())
+
+
+def _logs(values: Sequence[float] | Sequence[tuple[float, float]]) -> Floats:
+    array = np.asarray(values, dtype=np.float64)
+    if not array.size or not (np.isfinite(array) & (array > 0)).all():
+        raise ValueError("a comparison needs values that are positive and finite")
+    return np.asarray(np.log(array))
