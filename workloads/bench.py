@@ -97,7 +97,8 @@ class Bench:
             began = time.monotonic()
             if self.blocks:
                 time.sleep(self.plan.rules.cool_down_s + random.uniform(0, 0.1))
-            tools.say(self._heading(chosen))
+            if self.plan.arms[chosen.arm].workload is not None:
+                tools.say(self._heading(chosen))
             metered = self._measure(chosen, tools)
             self.spent_s += time.monotonic() - began
             self._note(chosen, metered, time.monotonic() - began, tools)

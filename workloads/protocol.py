@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from vidmeter.meter.statistics import compare, enough
+from vidmeter.meter.comparing import LEAST_ROUNDS, paired
+from vidmeter.meter.statistics import enough, estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +26,9 @@ class Rules:
     """
 
     repeats: int | None = None
-    per_block: int = 3
+    per_block: int = 2
     least_repeats: int = 5
-    least_blocks: int = 2
+    least_blocks: int = 3
     most_repeats: int = 20
     least_s: float = 60.0
     target: float = 0.02
@@ -212,25 +213,30 @@ def _done(plan: Plan, arm: int, blocks: Sequence[Block]) -> str | None:
     if plan.versus:
         return None
     values = [[r.energy_j for r in b.repeats if r.energy_j is not None] for b in mine]
+    known = [block for block in values if block]
+    if not known:
+        return f"{label}: no energy could be stated" if mine else None
     verdict = enough(
-        [block for block in values if block],
-        measured_s=sum(r.seconds for r in made),
-        least_n=rules.least_repeats,
+        estimate(known),
+        sum(r.seconds for r in made),
+        target=rules.target,
+        least_repeats=rules.least_repeats,
         least_blocks=rules.least_blocks,
         least_s=_least_s(plan, arm),
-        target=rules.target,
     )
-    return f"{label}: {verdict.reason}" if verdict.enough else None
+    return f"{label}: within ±{100 * rules.target:g} %" if verdict.holds else None
 
 
 def _comparison_is_enough(plan: Plan, blocks: Sequence[Block]) -> bool:
     pairs = rounds_of(blocks)
-    if plan.rules.repeats is not None or len(pairs) < max(plan.rules.least_blocks, 5):
+    if plan.rules.repeats is not None or len(pairs) < LEAST_ROUNDS:
         return False
-    found = compare(pairs)
-    if found.low is None or found.high is None:
+    found = paired(pairs)
+    if found.low is None or found.high is None or found.aa_spread is None:
         return False
-    return (found.high - found.low) / 2 <= plan.rules.target / 2
+    # The width alone decides, never the outcome: a rule that stopped at the first significant
+    # result would find differences where there are none.
+    return max((found.high - found.low) / 2, found.aa_spread) <= plan.rules.target
 
 
 def _wanted(plan: Plan, arm: int) -> int | None:

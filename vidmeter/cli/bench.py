@@ -67,6 +67,12 @@ def prepare(parser: argparse.ArgumentParser) -> None:
         "--idle", type=float, metavar="S", help="look at the idle draw for so long (default 30)"
     )
     group.add_argument(
+        "--steady",
+        type=float,
+        metavar="S",
+        help="warm up until the card is steady, for so long at most (default 600; 0 doesn't look)",
+    )
+    group.add_argument(
         "--cool-down", type=float, metavar="S", help="pause between processes (default 10)"
     )
     group.add_argument("--seed", type=int, default=0, help="of the order of the blocks (default 0)")
@@ -127,6 +133,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _new(arguments: argparse.Namespace) -> Bench:
     """A bench of what was asked for, in its folder."""
+    sys.path.append(str(Path.cwd()))  # where module:attribute is looked for, as python -m does
     plan = _plan(arguments)
     check_arms(plan)
     name = Path(plan.arms[0].workload or plan.arms[0].command[0]).stem
@@ -228,6 +235,7 @@ def _rules(arguments: argparse.Namespace, base: Rules, *, quick: bool) -> Rules:
         ("repeats", 1, "repeats"),
         ("warmups", 0, "warmups"),
         ("idle", 0, "idle_s"),
+        ("steady", 0, "steady_s"),
         ("cool_down", 0, "cool_down_s"),
         ("target", 0, "target"),
     ):

@@ -27,11 +27,14 @@ WEIGHTS_SEED = 0
 def parameters_of(model: Model) -> Mapping[str, Parameter]:
     """The settings that a model's workload has."""
     native = model.native
-    side = {"minimum": model.size_step, "step": model.size_step}
     own = {
         "prompt": Parameter("", "what to show; by default each repeat takes the next of a list"),
-        "height": Parameter(native.height, "height in pixels", **side),
-        "width": Parameter(native.width, "width in pixels", **side),
+        "height": Parameter(
+            native.height, "height in pixels", minimum=model.size_step, step=model.size_step
+        ),
+        "width": Parameter(
+            native.width, "width in pixels", minimum=model.size_step, step=model.size_step
+        ),
         "frames": Parameter(
             native.frames,
             f"frames of the video, which plays at {native.fps:g} a second",
@@ -44,8 +47,9 @@ def parameters_of(model: Model) -> Mapping[str, Parameter]:
         "weights": Parameter("random", "random, hub, or the folder of a checkpoint"),
     }
     dtype = model.parts[model.denoisers[0]].dtype
-    axes = AXES | {
-        "dtype": Parameter(str(dtype), AXES["dtype"].meaning, choices=AXES["dtype"].choices)
+    axes = {
+        **AXES,
+        "dtype": Parameter(str(dtype), AXES["dtype"].meaning, choices=AXES["dtype"].choices),
     }
     return own | {name: axis for name, axis in axes.items() if name not in model.lacks}
 
@@ -78,8 +82,10 @@ class TextToVideo:
     def size(self) -> Size:
         """The video that the settings ask for."""
         return Size(
-            *(int(self.settings[side]) for side in ("height", "width", "frames")),
-            batch=int(self.settings.get("batch", 1)),
+            int(self.settings["height"]),
+            int(self.settings["width"]),
+            int(self.settings["frames"]),
+            int(self.settings.get("batch", 1)),
         )
 
     @property
@@ -207,8 +213,10 @@ class TextToVideo:
         import torch
 
         dtypes = {name: getattr(torch, dtype) for name, dtype in self._dtypes().items()}
-        load = self.model.load or named(self.model.pipeline).from_pretrained
-        return load(place, torch_dtype=dtypes, **self.model.options)
+        keywords = {"torch_dtype": dtypes, **self.model.options}
+        if self.model.load is not None:
+            return self.model.load(place, keywords)
+        return named(self.model.pipeline).from_pretrained(place, **keywords)
 
     def _built(self, place: str) -> Any:
         import torch
