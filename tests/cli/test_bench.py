@@ -1,0 +1,198 @@
+"""`vidmeter bench` as a user has it: real processes, real files, a fake sensor."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import ROOT, Place
+from vidmeter.meter.reader import load
+from vidmeter.meter.summarize import summarize
+
+FAST = ("--idle", "0", "--steady", "0", "--cool-down", "0")
+
+
+@pytest.fixture
+def own(place: Place) -> str:
+    """A workload of one's own in the working directory: its dotted path."""
+    (place.folder / "own.py").write_text((ROOT / "tests/workloads/own.py").read_text())
+    return "own:sleepy"
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "results.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def state(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "bench.json").read_text())
+    return found
+
+
+def test_every_repeat_is_a_run_file_with_its_own_energy_and_work(place: Place, own: str) -> None:
+    done = place.vidmeter(
+        "bench", own, "nap_s=0.3", "--repeats", "4", "--sensor", place.curve(), "-o", "b", *FAST
+    )
+    assert done.returncode == 0, done.stderr
+    repeats = sorted((place.folder / "b" / "repeats").glob("*.vidmeter"))
+    assert len(repeats) == 4
+    for number, path in enumerate(repeats, 1):
+        run = load(path)
+        summary = summarize(run)
+        seconds = summary.window.duration_s
+        assert 0.3 <= seconds < 0.5, "the repeat alone, without loading"
+        assert summary.total.energy_j == pytest.approx(100 * seconds, rel=1e-3)
+        assert summary.work.video_seconds == 2.0
+        assert run.workload is not None
+        assert run.workload["repeat"] == number
+        assert run.workload["seed"] == number - 1
+        assert run.workload["block"] == (number + 1) // 2
+        assert run.workload["settings"]["nap_s"] == 0.3
+        (file,) = run.workload["files"]
+        assert (place.folder / "b" / file).read_text() == str(number - 1)
+    assert len(rows(place.folder / "b")) == 4
+    assert "50" in done.stdout or "15" in done.stdout
+    shown = place.vidmeter("verify", str(repeats[0]))
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+
+
+def test_a_planted_difference_between_two_commands_is_found(place: Place) -> None:
+    commands = ("--", "sleep", "0.30", "---", "sleep", "0.36")
+    done = place.vidmeter("bench", "--sensor", place.curve(), "-o", "b", "--repeats", "6", *commands)
+    assert done.returncode == 0, done.stderr
+    blocks = state(place.folder / "b")["blocks"]
+    first = [next(b["arm"] for b in blocks if b["round"] == r) for r in range(1, 7)]
+    assert set(first) == {0, 1}, "which comes first changes from round to round"
+    table = json.loads((place.folder / "b" / "results.json").read_text())
+    comparison = table["comparison"]
+    assert comparison["verdict"] == "higher"
+    assert comparison["low"] < 0.36 / 0.30 < comparison["high"] or comparison["ratio"] == (
+        pytest.approx(1.2, abs=0.02)
+    )
+
+
+def test_the_same_command_twice_is_not_distinguishable(place: Place) -> None:
+    done = place.vidmeter(
+        "bench", "--sensor", place.curve(), "-o", "b", "--repeats", "5",
+        "--", "sleep", "0.2", "---", "sleep", "0.20",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    table = json.loads((place.folder / "b" / "results.json").read_text())
+    assert table["comparison"]["verdict"] == "not distinguishable"
+    assert "not distinguishable" in done.stdout
+
+
+def test_a_command_that_fails_is_said_and_the_other_is_measured(place: Place) -> None:
+    done = place.vidmeter(
+        "bench", "--sensor", place.curve(), "-o", "b", "--repeats", "2", "--warmups", "0",
+        "--", "false", "---", "sleep", "0.1", "---", "sleep", "0.2",
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "false ended with exit code 1" in done.stderr
+    assert {row["arm"] for row in rows(place.folder / "b")} == {"sleep 0.1", "sleep 0.2"}
+
+
+def test_an_interrupted_bench_keeps_its_repeats_and_goes_on(place: Place, own: str) -> None:
+    options = ("--repeats", "6", "--sensor", place.curve(), "-o", "b", *FAST)
+    bench = subprocess.Popen(
+        place.command("bench", own, "nap_s=0.6", *options),
+        cwd=place.folder,
+        env=place.environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    record = place.folder / "b/blocks/own-sleepy-nap_s=0.6-block2/workload.json"
+    deadline = time.monotonic() + 30
+    while not record.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(bench.pid, signal.SIGINT)
+    output, errors = bench.communicate(timeout=30)
+    assert bench.returncode == -signal.SIGINT, errors
+    assert "vidmeter bench --resume b" in errors
+    assert len(rows(place.folder / "b")) == 3, "two of the first block, one of the second"
+
+    done = place.vidmeter("bench", "--resume", "b", "--sensor", place.curve(), *FAST)
+    assert done.returncode == 0, done.stderr
+    assert sorted(int(row["repeat"]) for row in rows(place.folder / "b")) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_bench_that_was_killed_loses_no_finished_repeat(place: Place, own: str) -> None:
+    options = ("--repeats", "3", "--sensor", place.curve(), "-o", "b", *FAST)
+    bench = subprocess.Popen(
+        place.command("bench", own, "nap_s=1", *options),
+        cwd=place.folder,
+        env=place.environ,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    record = place.folder / "b/blocks/own-sleepy-nap_s=1-block1/workload.json"
+    deadline = time.monotonic() + 30
+    while not record.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    bench.kill()
+    bench.wait()
+    time.sleep(2)  # the sampler outlives us until its file is whole
+    assert state(place.folder / "b")["blocks"] == []
+
+    done = place.vidmeter("bench", "--resume", "b", "--sensor", place.curve(), *FAST)
+    assert done.returncode == 0, done.stderr
+    assert sorted(int(row["repeat"]) for row in rows(place.folder / "b")) == [1, 2, 3]
+    assert [b["number"] for b in state(place.folder / "b")["blocks"]] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sora"], "there is no workload 'sora'"),
+        (["wan2.1-t2v-1.3b", "stpes=3"], "wan2.1-t2v-1.3b has no setting 'stpes'"),
+        (["wan2.1-t2v-1.3b", "frames=16"], "the nearest that fit are 13 and 17"),
+        (["steps=3"], "steps=3 comes before any workload"),
+        (["quick", "--vs"], "expected at least one argument"),
+        (["wan2.1-t2v-1.3b-tiny", "--vs", "wan2.1-t2v-1.3b-tiny"], "is asked for twice"),
+        (["quick", "--", "true"], "workloads or commands after --, not both"),
+        (["--", "true", "---"], "an empty command"),
+        (["--repeats", "0"], "--repeats can't be 0"),
+        (["--budget", "soon"], "is not like 90s, 10m or 2h"),
+        (["typo.toml"], "suite typo.toml: 'wrkload' is none of"),
+        (["--resume", "nowhere"], "there is no bench in nowhere"),
+    ],
+)
+def test_a_mistake_is_one_line_before_anything_is_started(
+    place: Place, arguments: list[str], message: str
+) -> None:
+    (place.folder / "typo.toml").write_text('[[wrkload]]\nname = "quick"\n')
+    done = place.vidmeter("bench", *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(place.folder.glob("vidmeter-bench*"))
+
+
+def test_a_folder_with_a_bench_is_not_written_over(place: Place) -> None:
+    options = ("--quick", "--sensor", place.curve(), "-o", "b")
+    assert place.vidmeter("bench", *options, "--", "true").returncode == 0
+    done = place.vidmeter("bench", *options, "--", "true")
+    assert done.returncode == 2
+    assert "b holds a bench: go on with --resume b" in done.stderr
+    assert place.vidmeter("bench", *options, "--force", "--", "true").returncode == 0
+
+
+def test_a_signal_ends_the_bench_as_it_ends_the_command(place: Place) -> None:
+    done = place.vidmeter(
+        "bench", "--quick", "--sensor", place.curve(), "-o", "b",
+        "--", sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "ended with exit code -9" in done.stderr or "killed" in done.stderr
