@@ -68,6 +68,15 @@ def test_a_slope_that_noise_hides_is_neither_steady_nor_not() -> None:
     assert found.error_per_min > 0.01
 
 
+def test_a_small_slope_with_a_wide_error_is_not_called_steady() -> None:
+    level = np.repeat([1.0, -1.0, -1.0, 1.0], 15)
+    for swing, told in ((0.5, None), (0.01, True)):
+        found = steady(np.arange(60.0), 50 + swing * level, limit_per_min=0.5)
+        assert found is not None
+        assert abs(found.slope_per_min) < 0.1
+        assert found.steady is told
+
+
 def test_the_slope_s_error_is_that_of_a_regression_over_parts_of_the_window() -> None:
     random = np.random.default_rng(1)
     times = np.arange(0, 60, 0.1)
