@@ -17,7 +17,7 @@ FRONT_BEGIN, FRONT_END = (
     "<!-- accuracy: python benchmarks/readme.py -->",
     "<!-- end of accuracy -->",
 )
-ORDER = ("accuracy", "startup", "sampler", "slowdown", "summarize", "overhead")
+ORDER = ("accuracy", "startup", "sampler", "slowdown", "summarize", "overhead", "statistics")
 
 
 def main() -> None:

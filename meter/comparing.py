@@ -75,9 +75,9 @@ def paired(rounds: Sequence[tuple[float, float]]) -> Comparison:
 def unpaired(a: Sequence[float], b: Sequence[float]) -> Comparison:
     """Compare two arms that weren't interleaved; values in the order in which they were measured.
 
-    Welch's t on logarithms. The A/A spread is what successive values say, and on top of it what drift
-    may have done: the middles of two arms lie twice as far apart as those of an arm's halves, so
-    both arms' shifts between their halves are added up. That takes a larger difference than
+    Welch's t on logarithms. The A/A spread is what successive values say, and on top of it what
+    drift may have done: the middles of two arms lie twice as far apart as those of an arm's halves,
+    so both arms' shifts between their halves are added up. That takes a larger difference than
     interleaved arms need, which is the price of not interleaving. `round_sd` is that of a pair of
     values. ValueError as for `paired`.
     """
