@@ -14,8 +14,8 @@ from typing import Any
 
 import vidmeter
 from vidmeter.meter.errors import VidmeterError, WorkloadUnavailable
-from vidmeter.workloads.base import Parameter, Produced, Setting, require, settle
-from vidmeter.workloads.checkpoints import load_weights
+from vidmeter.workloads.base import TINY, Parameter, Produced, Setting, require, settle
+from vidmeter.workloads.checkpoints import HUB, load_weights
 from vidmeter.workloads.facts import component, surroundings
 from vidmeter.workloads.language.memory import needed_b, smaller
 from vidmeter.workloads.language.model import LanguageModel
@@ -75,6 +75,11 @@ class TextGeneration:
             raise WorkloadUnavailable(
                 f"{model.name}: its context has {model.shape.positions} tokens, and input_tokens "
                 f"and output_tokens are {tokens} together: take fewer of either"
+            )
+        if model.is_tiny and self.settings["weights"] == HUB:
+            raise WorkloadUnavailable(
+                f"{model.name} was never released: take weights=random, or "
+                f"{model.name.removesuffix(TINY)}"
             )
         if self.settings["compile"] == "model" and self.settings["cache"] != "static":
             raise WorkloadUnavailable(
