@@ -106,7 +106,13 @@ class Workload(Protocol):
         ...
 
 
-FAMILIES = ("vidmeter.workloads.video.wan",)
+FAMILIES = (
+    "vidmeter.workloads.video.wan",
+    "vidmeter.workloads.language.llama",
+    "vidmeter.workloads.language.qwen",
+    "vidmeter.workloads.language.mistral",
+    "vidmeter.workloads.language.gpt2",
+)
 """The modules that hold the shipped models: each has `MODELS`; listed in this order."""
 
 TINY = "-tiny"

@@ -36,7 +36,11 @@ def check_memory(
         for changed, b in instead
         if b <= free
     ]
-    advice = f"{' or '.join(fitting[:2])} would fit" if fitting else "take a smaller model or video"
+    advice = (
+        f"{' or '.join(fitting[:2])} would fit"
+        if fitting
+        else "take a smaller model, or ask for less"
+    )
     raise WorkloadUnavailable(
         f"{workload} needs about {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free "
         f"on {device_name(device)}: {advice}"

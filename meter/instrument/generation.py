@@ -2,7 +2,8 @@
 
 Prefill is what happens until the model has first run over the prompt; decode is the rest. Counted
 are positions, from shapes: the token values stay where they are, on the GPU. In a batch, positions
-behind an answer's end that were filled up count as well, as they cost the same.
+behind an answer's end that were filled up count as well, as they cost the same. What the program
+itself says of its tokens stands over what is counted here.
 """
 
 from threading import local
@@ -56,7 +57,7 @@ class _Generation:
         self.prefilled = True
         if self.part is not None:
             if self.shape:
-                marks.work("input_tokens", self.shape[0] * self.shape[1], origin="program")
+                marks.work("input_tokens", self.shape[0] * self.shape[1], origin="pipeline")
             self.part.end()
         self.part = Phase("decode")
 
@@ -75,7 +76,7 @@ class _Generation:
             if self.shape:
                 facts["input_tokens"] = self.shape[0] * self.shape[1]
             if self.prefilled and tokens > 0:
-                marks.work("output_tokens", tokens, origin="program")
+                marks.work("output_tokens", tokens, origin="pipeline")
         if self.part is not None:
             self.part.end(error)
         self.phase.end(error, **facts)

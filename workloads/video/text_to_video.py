@@ -1,9 +1,7 @@
 """Runs any text-to-video model: builds or loads its pipeline, makes videos, says what was used."""
 
 import sys
-from collections import Counter
 from collections.abc import Iterator, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +9,15 @@ import vidmeter
 from vidmeter.meter.errors import VidmeterError
 from vidmeter.workloads.base import Parameter, Produced, Setting, require, settle
 from vidmeter.workloads.checkpoints import load_weights
+from vidmeter.workloads.facts import component, surroundings
 from vidmeter.workloads.memory import INSTEAD, check_memory, needed_b
 from vidmeter.workloads.parts import named
-from vidmeter.workloads.placing import choose_device, device_name
+from vidmeter.workloads.placing import choose_device
 from vidmeter.workloads.prompts import prompt_for
 from vidmeter.workloads.video.axes import AXES, apply_axes
 from vidmeter.workloads.video.model import Model, Size
 from vidmeter.workloads.video.mp4 import write_mp4
-from vidmeter.workloads.weights import build, parameter_count, release
+from vidmeter.workloads.weights import build, release
 
 PACKAGES = ("torch", "diffusers", "transformers", "av")
 WEIGHTS_SEED = 0
@@ -236,29 +235,13 @@ class TextToVideo:
 
 
 def _facts(pipeline: Any, model: Model, place: str) -> dict[str, Any]:
-    import torch
-
     networks = {name: getattr(pipeline, name) for name in model.networks()}
     return {
         "pipeline": type(pipeline).__name__,
         "scheduler": type(pipeline.scheduler).__name__,
-        "components": {name: _component(network) for name, network in networks.items()},
+        "components": {name: component(network) for name, network in networks.items()},
         "attention_backend": attention_backend(getattr(pipeline, model.denoisers[0])),
-        "device": place,
-        "device_name": device_name(place),
-        "cpu_threads": torch.get_num_threads(),
-        "versions": {package: version(package) for package in PACKAGES},
-    }
-
-
-def _component(network: Any) -> dict[str, Any]:
-    by_type: Counter[str] = Counter()
-    for parameter in network.parameters():
-        by_type[str(parameter.dtype).removeprefix("torch.")] += parameter.numel()
-    return {
-        "class": type(network).__name__,
-        "parameters": parameter_count(network),
-        "parameters_by_dtype": dict(by_type),
+        **surroundings(place, PACKAGES),
     }
 
 

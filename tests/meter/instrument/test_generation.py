@@ -2,7 +2,9 @@
 
 import pytest
 
-from .conftest import Running
+from vidmeter.meter.work import work_done
+
+from .conftest import ROOT, Running
 
 pytestmark = pytest.mark.slow
 
@@ -56,6 +58,18 @@ def test_work_counts_tokens_where_they_were_made(hooked: Running) -> None:
     names = {p.id: p.name for p in ended.marked.phases}
     first = [(w.unit, w.count, names[w.phase or ""]) for w in ended.marked.work][:2]
     assert first == [("input_tokens", 14, "prefill"), ("output_tokens", 22, "decode")]
+
+
+def test_tokens_that_the_program_states_are_not_added_to_those_that_were_seen(
+    hooked: Running,
+) -> None:
+    stated = "import vidmeter\nwith vidmeter.phase('batch'):\n"
+    stated += "    llama.generate(ids, max_new_tokens=3, do_sample=False)\n"
+    stated += "    vidmeter.work(output_tokens=5)\n"
+    ended = hooked(MODELS.partition("llama.generate")[0] + stated, PYTHONPATH=str(ROOT))
+
+    # Seen were 2 × 3 tokens, and nothing is stated of those before them.
+    assert work_done(ended.marked.work).units == {"input_tokens": 14, "output_tokens": 5}
 
 
 def test_prefill_ends_before_decode_begins_and_both_lie_in_the_call(hooked: Running) -> None:
