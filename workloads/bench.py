@@ -267,8 +267,8 @@ class Bench:
 
 
 def _operations(arm: Arm, say: Callable[[str], None]) -> Mapping[str, float] | None:
-    settings = [part for k, v in arm.settings.items() for part in ("--set", f"{k}={v}")]
-    command = [sys.executable, "-m", "vidmeter.workloads.flops", str(arm.workload), *settings]
+    settings = [f"{k}={v}" for k, v in arm.settings.items()]
+    command = [sys.executable, "-m", "vidmeter.workloads.operations", str(arm.workload), *settings]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip() or "no reason given").splitlines()[-1]

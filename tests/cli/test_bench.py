@@ -65,7 +65,9 @@ def test_every_repeat_is_a_run_file_with_its_own_energy_and_work(place: Place, o
 
 def test_a_planted_difference_between_two_commands_is_found(place: Place) -> None:
     commands = ("--", "sleep", "0.30", "---", "sleep", "0.36")
-    done = place.vidmeter("bench", "--sensor", place.curve(), "-o", "b", "--repeats", "6", *commands)
+    done = place.vidmeter(
+        "bench", "--sensor", place.curve(), "-o", "b", "--repeats", "6", *commands
+    )
     assert done.returncode == 0, done.stderr
     blocks = state(place.folder / "b")["blocks"]
     first = [next(b["arm"] for b in blocks if b["round"] == r) for r in range(1, 7)]

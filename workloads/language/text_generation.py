@@ -8,7 +8,7 @@ them through attention.
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,11 +99,8 @@ class TextGeneration:
 
     def prepare(self, device: str) -> None:
         """Build or load it on `device`. Raises WorkloadUnavailable if it can't run there."""
-        require(self.name, self.packages)
+        place = self.check(device)
         named(self.model.part.make)  # its imports are no part of building
-        place = choose_device(self.name, device, meant_for=self.devices)
-        less = smaller(self.model, self.settings, free_b(place))
-        check_memory(self.name, place, self.memory_b, less)
         where = str(self.settings["weights"])
         try:
             if where == "random":
@@ -125,6 +122,21 @@ class TextGeneration:
             "attention_implementation": self._network.config._attn_implementation,
             **surroundings(place, PACKAGES),
         }
+
+    def check(self, device: str) -> str:
+        """The device it would run on. Raises WorkloadUnavailable if it can't run there."""
+        require(self.name, self.packages)
+        place = choose_device(self.name, device, meant_for=self.devices)
+        less = smaller(self.model, self.settings, free_b(place))
+        check_memory(self.name, place, self.memory_b, less)
+        return place
+
+    def operations(self) -> Mapping[str, float]:
+        """The operations of a repeat, by phase and in all. Imports the frameworks."""
+        from vidmeter.workloads.language.operations import count_text
+
+        counted = count_text(self.model, self.settings)
+        return {**asdict(counted), "total": counted.total}
 
     def generate(self, seed: int, out: Path) -> Produced:
         """Answer the prompts of a repeat and write all token numbers; the same seed, the same ones.

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,14 @@ class TextToVideo:
         place = choose_device(self.name, device, meant_for=self.devices)
         check_memory(self.name, place, self.memory_b, self._instead(place))
         return place
+
+    def operations(self) -> Mapping[str, float]:
+        """The operations of a repeat, by phase and in all. Imports the frameworks."""
+        require(self.name, self.packages)
+        from vidmeter.workloads.flops import count_video
+
+        counted = count_video(self.model, self.settings, self.size)
+        return {**asdict(counted), "total": counted.total}
 
     def generate(self, seed: int, out: Path) -> Produced:
         """Make the videos of a repeat and write them; the same seed gives the same ones.
