@@ -24,8 +24,8 @@ def needed_b(model: LanguageModel, settings: Mapping[str, Setting]) -> int:
     # a gated layer with their product.
     prefill = (6 * shape.hidden + 3 * shape.intermediate) * wide * prompt * batch
     if settings["attention"] == "eager":
-        # Weights of attention, once more in float32 for their softmax.
-        prefill += shape.heads * prompt * prompt * (2 * wide + 4) * batch
+        # Scores of attention, the same behind the mask, their softmax in float32 and out of it.
+        prefill += shape.heads * prompt * prompt * (3 * wide + BYTES["float32"]) * batch
     scores = shape.vocabulary * (wide + 2 * BYTES["float32"]) * batch
     weights = model.part.parameters * wide
     return int(weights + cache + max(prefill, cache / shape.layers) + scores + FRAMEWORK_B)
