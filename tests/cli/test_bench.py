@@ -118,7 +118,7 @@ def test_an_interrupted_bench_keeps_its_repeats_and_goes_on(place: Place, own: s
         assert time.monotonic() < deadline
         time.sleep(0.02)
     os.killpg(bench.pid, signal.SIGINT)
-    output, errors = bench.communicate(timeout=30)
+    _, errors = bench.communicate(timeout=30)
     assert bench.returncode == -signal.SIGINT, errors
     assert "vidmeter bench --resume b" in errors
     assert len(rows(place.folder / "b")) == 3, "two of the first block, one of the second"

@@ -232,6 +232,7 @@ def test_the_real_pipeline_runs_quietly_and_loads_before_it_generates(tmp_path: 
         ("load", "text_encoder"),
         ("load", "transformer"),
         ("load", "vae"),
+        ("load", "to_device"),
         (None, "repeat"),
         ("repeat", "generate"),
         ("generate", "text_encode"),

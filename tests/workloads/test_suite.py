@@ -25,7 +25,8 @@ def test_a_suite_of_ones_own_is_read_from_its_path(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(
         'description = "two lengths"\n'
-        '[[workload]]\nname = "a"\nsettings = {frames = 17}\nrepeats = 3\nwarmups = 1\nleast_seconds = 600\n'
+        '[[workload]]\nname = "a"\nsettings = {frames = 17}\nrepeats = 3\nwarmups = 1\n'
+        "least_seconds = 600\n"
         '[[workload]]\nname = "b"\n'
     )
     mine = load_suite(path)
