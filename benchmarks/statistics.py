@@ -8,6 +8,7 @@ decided against stands beside what it does: pooling after an F test, and the BCa
 
 import math
 from collections.abc import Iterator, Sequence
+from importlib import metadata
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ PLANTED = 0.03
 def main() -> None:
     arguments = options(__doc__).parse_args()
     bench = Benchmark("statistics", arguments.quick)
+    bench.versions["scipy"] = metadata.version("scipy")
     scale = 50 if bench.quick else 1
     intervals(bench, 6000 // scale)
     pooled_after_a_test(bench, 100_000 // scale)
