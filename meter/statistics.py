@@ -5,7 +5,7 @@ So blocks count, not repeats: the interval is Student's t of the block means. Po
 where an F test finds no block effect looks sharper, but with two or three blocks that test sees
 little: simulated at a block sd of half to all of the repeat sd, such intervals held the truth in
 89 to 94 % of 2x3 and 3x3 designs, and block means in 95 % whatever the blocks do
-(benchmarks/statistics.py). The same simulation spoke against the BCa bootstrap: with ten normal
+(benchmarks/error_rates.py). The same simulation spoke against the BCa bootstrap: with ten normal
 values it holds the truth in 89 %, t in 95 %; with twenty in 92 %. The price is that two blocks
 leave a wide interval, and that is what two processes tell. A sensor's gain stays apart: repeats
 never make it smaller.
@@ -154,7 +154,7 @@ def enough(
 
     To stop at the first interval that is sharp enough favours lucky streaks. Simulated at ±2 %, the
     interval then held the truth in 92 to 94 % with two blocks at least, and in 94 to 95 % with
-    three (benchmarks/statistics.py).
+    three (benchmarks/error_rates.py).
     """
     lacks: list[Lack] = []
     counts: tuple[tuple[Measure, float, float], ...] = (

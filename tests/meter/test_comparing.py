@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from benchmarks.statistics import apart, claims, count
+from benchmarks.error_rates import apart, claims, count
 from vidmeter.meter.comparing import paired, rounds_needed, unpaired
 
 ROUNDS = st.lists(st.tuples(st.floats(90.0, 110.0), st.floats(90.0, 110.0)), min_size=2, max_size=9)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from benchmarks.statistics import covered
+from benchmarks.error_rates import covered
 from vidmeter.meter.statistics import Lack, absolute, enough, estimate
 
 VALUES = st.floats(1.0, 1e6)

@@ -1,6 +1,6 @@
 """How often the statistics of a benchmark are wrong: simulated arms whose truth is known.
 
-python -m benchmarks.statistics, from the root of the repository. Every figure is a share of trials:
+python -m benchmarks.error_rates, from the root of the repository. Every figure is a share of trials:
 intervals that miss the truth (5 % by right), differences claimed where there is none, planted
 differences not found. The intervals of the figures are Clopper and Pearson's. What the meter
 decided against stands beside what it does: pooling after an F test, and the BCa bootstrap.
@@ -30,7 +30,7 @@ PLANTED = 0.03
 
 def main() -> None:
     arguments = options(__doc__).parse_args()
-    bench = Benchmark("statistics", arguments.quick)
+    bench = Benchmark("error_rates", arguments.quick)
     bench.versions["scipy"] = metadata.version("scipy")
     scale = 50 if bench.quick else 1
     intervals(bench, 6000 // scale)
