@@ -14,12 +14,13 @@ from vidmeter.meter.device import Kind
 from vidmeter.meter.marks import FILE_ENV
 from vidmeter.meter.reader import Tail
 from vidmeter.meter.sample import Quantity
+from vidmeter.meter.steadiness import (
+    POWER_LIMIT_PER_MIN,
+    TEMPERATURE_LIMIT_C_PER_MIN,
+    steady,
+)
+from vidmeter.meter.steadiness import Steadiness as Slope
 
-WINDOW_S = 60.0
-LEAST_S = 45.0
-"""Less than this of the window tells no slope."""
-DEGREES_PER_MIN = 0.5
-POWER_PER_MIN = 0.01
 _POWERS = (
     Quantity.POWER_RING,
     Quantity.POWER_INSTANT,
@@ -36,9 +37,10 @@ class Verdict(NamedTuple):
 
 
 class Steadiness:
-    """Watches the GPUs of the run that this process is part of."""
+    """Watches the GPUs of the run that this process is part of, from now on."""
 
     def __init__(self) -> None:
+        self._since_ns = monotonic_ns()
         path = os.environ.get(FILE_ENV)
         self._tail = Tail(Path(path)) if path and Path(path).exists() else None
         self._gpus = {
@@ -48,11 +50,6 @@ class Steadiness:
         }
         self._readings: dict[tuple[str, Quantity], list[tuple[int, float]]] = {}
 
-    @property
-    def can_tell(self) -> bool:
-        """Whether there is a card whose readings can be seen."""
-        return bool(self._gpus)
-
     def look(self) -> Verdict:
         """The verdict over the last minute."""
         if self._tail is None or not self._gpus:
@@ -61,8 +58,7 @@ class Steadiness:
             if series.device in self._gpus and series.quantity in (Quantity.TEMPERATURE, *_POWERS):
                 kept = self._readings.setdefault((series.device, series.quantity), [])
                 kept.extend(zip(trace.t_ns, trace.value, strict=True))
-        since_ns = monotonic_ns() - int(WINDOW_S * 1e9)
-        doubts = [why for uuid in self._gpus if (why := self._doubt(uuid, since_ns)) is not None]
+        doubts = [why for uuid in self._gpus if (why := self._doubt(uuid)) is not None]
         return Verdict(not doubts, "; ".join(doubts) or None)
 
     def close(self) -> None:
@@ -70,31 +66,27 @@ class Steadiness:
         if self._tail is not None:
             self._tail.close()
 
-    def _doubt(self, uuid: str, since_ns: int) -> str | None:
-        degrees = self._slope(uuid, Quantity.TEMPERATURE, since_ns)
-        if degrees is not None and abs(degrees[0]) < DEGREES_PER_MIN:
+    def _doubt(self, uuid: str) -> str | None:
+        """Why a card doesn't count as steady; None if it does."""
+        degrees = self._slope(uuid, Quantity.TEMPERATURE, TEMPERATURE_LIMIT_C_PER_MIN)
+        if degrees is not None and degrees.steady:
             return None
-        for quantity in _POWERS:
-            watts = self._slope(uuid, quantity, since_ns)
-            if watts is not None and watts[1] > 0:
-                share = watts[0] / watts[1]
-                if abs(share) < POWER_PER_MIN:
-                    return None
-                if degrees is None:
-                    return f"{self._gpus[uuid]}: power changed by {share:+.1%} a minute"
-                break
-        if degrees is None:
-            return f"{self._gpus[uuid]}: less than {LEAST_S:g} s of readings"
-        return f"{self._gpus[uuid]}: temperature changed by {degrees[0]:+.1f} °C a minute"
+        power = next((q for q in _POWERS if (uuid, q) in self._readings), None)
+        watts = self._slope(uuid, power, POWER_LIMIT_PER_MIN, relative=True) if power else None
+        if watts is not None and watts.steady:
+            return None
+        said = []
+        if degrees is not None:
+            said.append(f"temperature changed by {degrees.slope_per_min:+.1f} °C a minute")
+        if watts is not None:
+            said.append(f"power by {watts.slope_per_min:+.1%}")
+        return f"{self._gpus[uuid]}: {', '.join(said) or 'too few readings to tell'}"
 
-    def _slope(self, uuid: str, quantity: Quantity, since_ns: int) -> tuple[float, float] | None:
-        """How fast a reading changes, per minute, and its mean; by least squares."""
+    def _slope(
+        self, uuid: str, quantity: Quantity, limit: float, *, relative: bool = False
+    ) -> Slope | None:
         kept = self._readings.get((uuid, quantity), [])
-        points = [(t / 60e9, value) for t, value in kept if t >= since_ns]
-        if len(points) < 3 or (points[-1][0] - points[0][0]) * 60 < LEAST_S:
-            return None
-        n = len(points)
-        mean_t = sum(t for t, _ in points) / n
-        mean = sum(value for _, value in points) / n
-        spread = sum((t - mean_t) ** 2 for t, _ in points)
-        return sum((t - mean_t) * (value - mean) for t, value in points) / spread, mean
+        # What came before, loading or idling, is no part of warming up.
+        points = [(t / 1e9, value) for t, value in kept if t >= self._since_ns]
+        times_s, values = [t for t, _ in points], [value for _, value in points]
+        return steady(times_s, values, limit_per_min=limit, relative=relative)

@@ -102,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.list:
         from vidmeter.cli.bench_list import show
 
-        return show()
+        return show(arguments.names)
     bench = Bench.resumed(arguments.resume) if arguments.resume else _new(arguments)
     arguments.force = True  # the sampler's orders: what was in the folder was judged above
     tools = Tools(
