@@ -7,6 +7,7 @@ time; what is measured on it is vidmeter's share.
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parent.parent))
@@ -19,11 +20,7 @@ LOAD = ((0.0, 120.0), (0.2, 690.0), (1.1, 640.0), (1.4, 90.0), (2.0, 120.0))
 
 
 def simulated(folder: Path, count: int = COUNT) -> dict[str, str] | None:
-    """The environment in which a process finds `count` GPUs; None without a C compiler."""
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    if compiler is None:
-        return None
-    library, script = build(compiler, folder), folder / "driver.txt"
+    """The environment in which a process finds `count` GPUs under load; None without a compiler."""
     gpus = [
         Gpu(
             curve=LOAD,
@@ -33,7 +30,16 @@ def simulated(folder: Path, count: int = COUNT) -> dict[str, str] | None:
         )
         for n in range(count)
     ]
-    Driver(gpus).write(script)
+    return environment(gpus, folder)
+
+
+def environment(gpus: Sequence[Gpu], folder: Path) -> dict[str, str] | None:
+    """The environment in which a process finds these GPUs; None without a C compiler."""
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        return None
+    library, script = build(compiler, folder), folder / "driver.txt"
+    Driver(list(gpus)).write(script)
     paths = [str(library.parent), os.environ.get("LD_LIBRARY_PATH", "")]
     return os.environ | {
         "LD_LIBRARY_PATH": os.pathsep.join(path for path in paths if path),

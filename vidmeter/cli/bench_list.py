@@ -1,4 +1,4 @@
-"""`vidmeter bench --list`: what there is to run, what it needs, and about how long it takes here."""
+"""`vidmeter bench --list`: what there is to run, what it needs, about how long it takes here."""
 
 import os
 import sys
@@ -41,9 +41,9 @@ def _row(workload: Workload, card: tuple[str, float] | None) -> str:
     takes = ""
     if card and operations:
         takes = f"about {_duration(operations / (card[1] * 1e12 * SHARE_OF_PEAK))}"
+    memory, weights = workload.memory_b / 1e9, weights_b(model) / 1e9
     return (
-        f"  {workload.name:<22} {workload.memory_b / 1e9:>5.0f} GB {weights_b(model) / 1e9:>6.1f} GB"
-        f" {work:>11}   {takes}".rstrip()
+        f"  {workload.name:<22} {memory:>5.0f} GB {weights:>6.1f} GB {work:>11}   {takes}".rstrip()
     )
 
 
@@ -107,5 +107,3 @@ def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{max(seconds, 1):.0f} s"
     return f"{seconds / 60:.0f} min"
-
-
