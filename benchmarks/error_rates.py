@@ -2,8 +2,8 @@
 
 python -m benchmarks.error_rates, from the root of the repository. Every figure is a share of
 trials: intervals that miss the truth (5 % by right), differences claimed where there is none,
-planted differences not found. The intervals of the figures are Clopper and Pearson's. What the meter
-decided against stands beside what it does: pooling after an F test, and the BCa bootstrap.
+planted differences not found. The intervals of the figures are Clopper and Pearson's. What the
+meter decided against stands beside what it does: pooling after an F test, and the BCa bootstrap.
 """
 
 import math

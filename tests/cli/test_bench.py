@@ -46,7 +46,7 @@ def test_every_repeat_is_a_run_file_with_its_own_energy_and_work(place: Place, o
     for number, path in enumerate(repeats, 1):
         run = load(path)
         summary = summarize(run)
-        seconds = summary.window.duration_s
+        seconds = summary.duration_s
         assert 0.3 <= seconds < 0.5, "the repeat alone, without loading"
         assert summary.total.energy_j == pytest.approx(100 * seconds, rel=1e-3)
         assert summary.work.video_seconds == 2.0
