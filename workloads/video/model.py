@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from vidmeter.workloads.base import Setting
 from vidmeter.workloads.parts import Part
 
 if TYPE_CHECKING:
@@ -131,7 +132,10 @@ class Model:
     size_step: int = 16
     frame_step: int = 4
     least_frames: int = 1
+    least_steps: int = 1
     lacks: frozenset[str] = frozenset()
+    defaults: Mapping[str, Setting] = field(default_factory=dict)
+    """What a setting is unless it is stated, where its classes' own default is not that."""
     decoded: Callable[[Layout, Size], tuple[int, ...]] = Layout.latents
     """The shape of what the VAE decodes."""
     videos: Callable[[Any], Any] = lambda output: output.frames

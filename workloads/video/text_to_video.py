@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ def parameters_of(model: Model) -> Mapping[str, Parameter]:
             minimum=model.least_frames,
             step=model.frame_step,
         ),
-        "steps": Parameter(native.steps, "denoising steps", minimum=1),
+        "steps": Parameter(native.steps, "denoising steps", minimum=model.least_steps),
         "guidance": Parameter(native.guidance, "guidance scale", minimum=0),
         "seed": Parameter(0, "seed of the first repeat; each repeat takes the next", minimum=0),
         "weights": Parameter("random", "random, hub, or the folder of a checkpoint"),
@@ -51,6 +51,7 @@ def parameters_of(model: Model) -> Mapping[str, Parameter]:
         **AXES,
         "dtype": Parameter(str(dtype), AXES["dtype"].meaning, choices=AXES["dtype"].choices),
     }
+    axes |= {name: replace(axes[name], default=value) for name, value in model.defaults.items()}
     return own | {name: axis for name, axis in axes.items() if name not in model.lacks}
 
 

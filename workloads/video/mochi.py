@@ -1,0 +1,89 @@
+"""Mochi 1 (Genmo): text and video attend to each other in one asymmetric transformer.
+
+Attention leaves out what a prompt is padded with, so that a run takes up to 1 % less than counted.
+"""
+
+from vidmeter.workloads import tokenizers
+from vidmeter.workloads.parts import Part
+from vidmeter.workloads.video.encoders import SMALL_T5, T5_XXL
+from vidmeter.workloads.video.model import (
+    Inputs,
+    Layout,
+    Model,
+    Native,
+    Peaks,
+    Size,
+    Tensor,
+    Tiny,
+)
+
+
+def _inputs(layout: Layout, size: Size) -> Inputs:
+    return {
+        "hidden_states": Tensor(layout.latents(size)),
+        "encoder_hidden_states": Tensor((size.batch, layout.text_tokens, layout.text_channels)),
+        "timestep": Tensor((size.batch,)),
+        "encoder_attention_mask": Tensor((size.batch, layout.text_tokens), "bool"),
+    }
+
+
+_TINY = Tiny(
+    parts={
+        "text_encoder": SMALL_T5,
+        "transformer": Part(
+            "diffusers.MochiTransformer3DModel",
+            {
+                "num_attention_heads": 8,
+                "attention_head_dim": 32,
+                "num_layers": 8,
+                "pooled_projection_dim": 64,
+                "text_embed_dim": 64,
+                "time_embed_dim": 64,
+                "max_sequence_length": 64,
+            },
+            dtype="float32",
+        ),
+        "vae": Part(
+            "diffusers.AutoencoderKLMochi",
+            {
+                "encoder_block_out_channels": (32, 32, 32, 32),
+                "decoder_block_out_channels": (32, 32, 32, 32),
+                "layers_per_block": (1, 1, 1, 1, 1),
+            },
+            dtype="float32",
+        ),
+    },
+    native=Native(height=96, width=160, frames=13, fps=30, steps=20, guidance=4.5),
+    layout=Layout(channels=12, text_tokens=64, text_channels=64, temporal=6),
+    call={"max_sequence_length": 64},
+)
+
+MODELS = (
+    Model(
+        name="mochi-1",
+        title="Mochi 1 preview",
+        repository="genmo/mochi-1-preview",
+        pipeline="diffusers.MochiPipeline",
+        parts={
+            "tokenizer": tokenizers.t5(256),
+            "text_encoder": T5_XXL,
+            "transformer": Part(
+                "diffusers.MochiTransformer3DModel", dtype="bfloat16", parameters=10_027_677_744
+            ),
+            "vae": Part("diffusers.AutoencoderKLMochi", dtype="bfloat16", parameters=459_748_611),
+            "scheduler": Part("diffusers.FlowMatchEulerDiscreteScheduler", {"invert_sigmas": True}),
+        },
+        encoders={"text_encoder": 256},
+        native=Native(height=480, width=848, frames=85, fps=30, steps=64, guidance=4.5),
+        layout=Layout(channels=12, text_tokens=256, text_channels=4096, temporal=6),
+        inputs=_inputs,
+        flops=6.0299e14,
+        peaks=Peaks(5e9, 65.8e9),
+        # As in the released examples: decoding untiled takes more than the weights.
+        defaults={"vae_tiling": "on"},
+        frame_step=6,
+        least_steps=2,
+        source="diffusers' class defaults, documentation and scripts/convert_mochi_to_diffusers.py",
+        tiny=_TINY,
+    ),
+)
