@@ -108,6 +108,8 @@ class Workload(Protocol):
 
 FAMILIES = (
     "vidmeter.workloads.video.wan",
+    "vidmeter.workloads.video.hunyuan",
+    "vidmeter.workloads.video.skyreels",
     "vidmeter.workloads.language.llama",
     "vidmeter.workloads.language.qwen",
     "vidmeter.workloads.language.mistral",

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,11 @@ def parameters_of(model: Model) -> Mapping[str, Parameter]:
         **AXES,
         "dtype": Parameter(str(dtype), AXES["dtype"].meaning, choices=AXES["dtype"].choices),
     }
-    return own | {name: axis for name, axis in axes.items() if name not in model.lacks}
+    return own | {
+        name: replace(axis, default=model.defaults.get(name, axis.default))
+        for name, axis in axes.items()
+        if name not in model.lacks
+    }
 
 
 class TextToVideo:
