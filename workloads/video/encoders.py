@@ -56,6 +56,21 @@ CLIP_L = Part(
     dtype="bfloat16",
     parameters=123_060_480,
 )
+LLAMA_3_8B = Part(
+    "transformers.LlamaModel",
+    {
+        "vocab_size": 128320,
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "max_position_embeddings": 8192,
+    },
+    config="transformers.LlamaConfig",
+    dtype="float16",
+    parameters=7_505_186_816,
+)
 
 SMALL_UMT5 = Part(
     "transformers.UMT5EncoderModel", _SMALL, config="transformers.UMT5Config", dtype="float32"
@@ -78,5 +93,18 @@ SMALL_CLIP = Part(
         "pad_token_id": 1,
     },
     config="transformers.CLIPTextConfig",
+    dtype="float32",
+)
+SMALL_LLAMA = Part(
+    "transformers.LlamaModel",
+    {
+        "vocab_size": 400,
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+    },
+    config="transformers.LlamaConfig",
     dtype="float32",
 )

@@ -32,7 +32,8 @@ class Layout:
 
     The VAE makes one latent of `spatial` × `spatial` pixels and of `temporal` frames (the first
     frame has one of its own), with `channels` numbers each. A prompt is padded to `text_tokens`,
-    and the denoiser gets `text_channels` numbers for each.
+    and the denoiser gets `text_channels` numbers for each, and `pooled_channels` for the whole of
+    it.
     """
 
     channels: int
@@ -40,6 +41,7 @@ class Layout:
     text_channels: int
     spatial: int = 8
     temporal: int = 4
+    pooled_channels: int = 0
 
     def latents(self, size: "Size") -> tuple[int, int, int, int, int]:
         """The shape of the latents of a batch: videos, channels, times, rows, columns."""
@@ -95,6 +97,8 @@ class Tiny:
     layout: Layout
     call: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    encoders: Mapping[str, int] = field(default_factory=dict)
+    """How many tokens a text encoder reads, where it isn't the layout's `text_tokens`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +161,10 @@ class Model:
             layout=self.tiny.layout,
             call={**self.call, **self.tiny.call},
             options={**self.options, **self.tiny.options},
-            encoders=dict.fromkeys(self.encoders, self.tiny.layout.text_tokens),
+            encoders={
+                name: self.tiny.encoders.get(name, self.tiny.layout.text_tokens)
+                for name in self.encoders
+            },
             peaks=Peaks(3e8, 3e8),
             flops=None,
             is_tiny=True,
