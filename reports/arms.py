@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from vidmeter.meter.comparing import Comparison, paired
-from vidmeter.meter.device import Provenance
+from vidmeter.meter.device import Device, Kind, Provenance
 from vidmeter.meter.run import Run
 from vidmeter.meter.statistics import Estimate, Interval, absolute, estimate
 from vidmeter.meter.steadiness import outliers
@@ -168,13 +168,21 @@ class Arm:
             return None
         return energy - idle * seconds
 
-    def device_names(self) -> tuple[str, ...]:
+    def devices(self) -> tuple[Device, ...]:
         """The devices whose energy it is."""
-        names: dict[str, None] = {}
+        found: dict[str, Device] = {}
         for r in self.repeats:
             inside = r.summary.total.devices
-            names |= {d.device.name: None for d in r.summary.devices if d.device.uuid in inside}
-        return tuple(names)
+            found |= {d.device.uuid: d.device for d in r.summary.devices if d.device.uuid in inside}
+        return tuple(found.values())
+
+    def device_names(self) -> tuple[str, ...]:
+        """What they are called, each name once."""
+        return tuple(dict.fromkeys(device.name for device in self.devices()))
+
+    def device_kinds(self) -> tuple[Kind, ...]:
+        """What they are."""
+        return tuple(device.kind for device in self.devices())
 
     def peak_share(self) -> float | None:
         """The operations per second as a share of what the card nominally can; None if unknown."""

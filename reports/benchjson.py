@@ -7,6 +7,7 @@ from typing import Any
 
 from vidmeter.meter.comparing import Comparison
 from vidmeter.reports.arms import Arm, Repeat
+from vidmeter.reports.published import beside
 
 SCHEMA = 1
 
@@ -50,6 +51,7 @@ def _arm(arm: Arm) -> dict[str, Any]:
         "facts": dict(arm.facts),
         "protocols": [dict(p) for p in arm.protocols],
         "cautions": [asdict(doubt) for doubt in arm.doubts],
+        "published": [asdict(row) for row in beside(arm)],
         "repeats": [_repeat(repeat) for repeat in arm.repeats],
     }
 

@@ -15,6 +15,7 @@ from vidmeter.meter.device import Provenance
 from vidmeter.reports import benchtext
 from vidmeter.reports import format as people
 from vidmeter.reports.arms import Arm, unlike, value_of
+from vidmeter.reports.published import beside
 from vidmeter.reports.terminal import unit_name
 
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -80,6 +81,7 @@ def render(
         links=links,
         marks=_marks(arms),
         about=benchtext.about,
+        beside=beside,
         protocol=_protocol,
         unit_name=lambda unit: "J each" if unit == "j_per_repeat" else unit_name(unit),
         style=Markup((_TEMPLATES / "report.css").read_text()),
@@ -155,7 +157,7 @@ def _protocol(arm: Arm) -> list[tuple[str, str]]:
         ("repeats", str(len(arm.repeats))),
         ("processes", str(len({r.block for r in arm.repeats}))),
         ("warm-ups", ", ".join(str(p["warmups"]) for p in arm.protocols if "warmups" in p)),
-        ("steady", {True: "yes", False: "no"}.get(_all(steady), "") if steady else ""),
+        ("steady", {True: "yes", False: "no", None: ""}[_all(steady)]),
         ("idle without it", people.watts(idle["no_context"]) if idle["no_context"] else ""),
         ("idle, loaded", people.watts(idle["loaded"]) if idle["loaded"] else ""),
         ("idle, after", people.watts(idle["after"]) if idle["after"] else ""),

@@ -6,6 +6,7 @@ from vidmeter.meter.comparing import Comparison
 from vidmeter.meter.device import Provenance
 from vidmeter.reports.arms import Arm, unlike
 from vidmeter.reports.format import digits, joules, seconds, watt_hours, watts
+from vidmeter.reports.published import beside
 from vidmeter.reports.terminal import unit_name
 
 LABEL_WIDTH = 34
@@ -85,7 +86,9 @@ def _table(unit: str, arms: Sequence[Arm], *, color: bool) -> Iterator[str]:
     yield _bold(_line(head, widths), color)
     for arm, row in zip(arms, rows, strict=True):
         yield _line(row, widths)
-        yield f"  {about(arm)}"
+        yield from (f"  {line}" for line in _wrapped(about(arm), 96))
+        for row in beside(arm):
+            yield from (f"  {line}" for line in _wrapped(row.words(), 96))
     yield ""
 
 

@@ -39,7 +39,8 @@ def byte_pairs(length: int) -> Any:
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A <e>", pair="<s> $A <e> $B <e>", special_tokens=ends
     )
-    return PreTrainedTokenizerFast(
+    wrapped: Any = PreTrainedTokenizerFast
+    return wrapped(
         tokenizer_object=tokenizer,
         bos_token="<s>",
         eos_token="<e>",

@@ -56,13 +56,14 @@ def operations_of(model: Any, settings: Mapping[str, Any]) -> float | None:
     flops = getattr(model, "flops", None)
     if flops is None:
         return None
-    return float(flops * settings["steps"] * model.runs_per_step(float(settings["guidance"])))
+    runs = settings["steps"] * model.runs_per_step(float(settings["guidance"]))
+    return float(flops * runs)
 
 
 def weights_b(model: Any) -> float:
     """The size of the released weights in bytes: what `--weights hub` downloads."""
     parts = [model.part] if hasattr(model, "part") else model.networks().values()
-    return sum(p.parameters * DOWNLOAD_BITS[str(p.dtype)] / 8 for p in parts)
+    return float(sum(p.parameters * DOWNLOAD_BITS[str(p.dtype)] / 8 for p in parts))
 
 
 def _show_suite(name: str) -> None:
@@ -93,7 +94,7 @@ def _card() -> tuple[str, float] | None:
         (sensor,) = open_sensors(Selection(("nvml",)), os.environ).sensors
     except NoDevice:
         return None
-    names = [device.name for device in sensor.devices()]
+    names = [device.name for device in sensor.devices]
     sensor.close()
     peak = peak_tflops(names[0], "bfloat16") if names else None
     return (names[0], peak) if peak else None
