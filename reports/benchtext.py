@@ -87,8 +87,8 @@ def _table(unit: str, arms: Sequence[Arm], *, color: bool) -> Iterator[str]:
     for arm, row in zip(arms, rows, strict=True):
         yield _line(row, widths)
         yield from (f"  {line}" for line in _wrapped(about(arm), 96))
-        for row in beside(arm):
-            yield from (f"  {line}" for line in _wrapped(row.words(), 96))
+        for other in beside(arm):
+            yield from (f"  {line}" for line in _wrapped(other.words(), 96))
     yield ""
 
 
