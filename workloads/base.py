@@ -108,6 +108,7 @@ class Workload(Protocol):
 
 FAMILIES = (
     "vidmeter.workloads.video.wan",
+    "vidmeter.workloads.video.ltx",
     "vidmeter.workloads.video.cogvideox",
     "vidmeter.workloads.video.mochi",
     "vidmeter.workloads.video.hunyuan",
