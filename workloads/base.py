@@ -108,6 +108,7 @@ class Workload(Protocol):
 
 FAMILIES = (
     "vidmeter.workloads.video.wan",
+    "vidmeter.workloads.video.hunyuan",
     "vidmeter.workloads.video.mochi",
     "vidmeter.workloads.language.llama",
     "vidmeter.workloads.language.qwen",

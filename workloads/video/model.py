@@ -32,7 +32,8 @@ class Layout:
 
     The VAE makes one latent of `spatial` × `spatial` pixels and of `temporal` frames (the first
     frame has one of its own), with `channels` numbers each. A prompt is padded to `text_tokens`,
-    and the denoiser gets `text_channels` numbers for each.
+    and the denoiser gets `text_channels` numbers for each. `extras` are the shapes of what else it
+    gets for each video, by its name for them.
     """
 
     channels: int
@@ -40,6 +41,7 @@ class Layout:
     text_channels: int
     spatial: int = 8
     temporal: int = 4
+    extras: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def latents(self, size: "Size") -> tuple[int, int, int, int, int]:
         """The shape of the latents of a batch: videos, channels, times, rows, columns."""
@@ -87,7 +89,8 @@ class Peaks:
 class Tiny:
     """What a model becomes when it is shrunk to run in seconds on two CPU cores.
 
-    `parts` take the place of those of the same name; so do `call` and `options`.
+    `parts` take the place of those of the same name; so do `call`, `options` and `encoders`, which
+    read the layout's tokens otherwise.
     """
 
     parts: Mapping[str, Part]
@@ -95,6 +98,7 @@ class Tiny:
     layout: Layout
     call: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    encoders: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +161,10 @@ class Model:
             layout=self.tiny.layout,
             call={**self.call, **self.tiny.call},
             options={**self.options, **self.tiny.options},
-            encoders=dict.fromkeys(self.encoders, self.tiny.layout.text_tokens),
+            encoders={
+                **dict.fromkeys(self.encoders, self.tiny.layout.text_tokens),
+                **self.tiny.encoders,
+            },
             peaks=Peaks(3e8, 3e8),
             flops=None,
             is_tiny=True,
