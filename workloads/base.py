@@ -109,6 +109,8 @@ class Workload(Protocol):
 FAMILIES = (
     "vidmeter.workloads.video.wan",
     "vidmeter.workloads.video.hunyuan",
+    "vidmeter.workloads.video.hunyuan15",
+    "vidmeter.workloads.video.mochi",
     "vidmeter.workloads.video.skyreels",
     "vidmeter.workloads.language.llama",
     "vidmeter.workloads.language.qwen",

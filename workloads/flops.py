@@ -1,20 +1,18 @@
-"""How many operations a job takes, counted from its networks without running them.
+"""How many operations a video job takes, counted from its networks without running them.
 
 PyTorch's own counter watches a call of each network whose tensors have shapes and no memory. A
 multiplication and the addition after it are two operations; what isn't a product of matrices or a
 convolution isn't counted (some 1 %), masks and causality are ignored. Never counted beside a
-measured run: the counter slows every operation down.
-
-    python -m vidmeter.workloads.flops wan2.1-t2v-1.3b --set frames=41
+measured run: the counter slows every operation down (`operations` counts in a process of its own).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from vidmeter.workloads.base import Setting
+from vidmeter.workloads.parts import Part
 from vidmeter.workloads.video.model import Model, Size, Tensor
-from vidmeter.workloads.weights import build
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,55 +37,91 @@ def count_video(model: Model, settings: Mapping[str, Setting], size: Size) -> Op
     return Operations(
         text_encode=per_step * size.batch * _encode(model),
         denoise=runs * run_of_denoiser(model, size),
-        decode=_decode(model, size),
+        decode=_decode(model, size, tiled=settings.get("vae_tiling") == "on"),
         runs=runs,
     )
 
 
 def run_of_denoiser(model: Model, size: Size) -> float:
     """The operations of one run of the denoiser, for a batch."""
-    part = model.parts[model.denoisers[0]]
-    network = _on_meta(part)
-    return _count(lambda: network(**_meta(model.inputs(model.layout, size), part.dtype)))
+    inputs = model.inputs(model.layout, size)
+    return _of(model.parts[model.denoisers[0]], lambda network: network(**_tensors(inputs)))
 
 
-def _decode(model: Model, size: Size) -> float:
-    part = model.parts["vae"]
-    network = _on_meta(part)
-    latents = _meta({"z": Tensor(model.decoded(model.layout, size))}, part.dtype)["z"]
-    return _count(lambda: network.decode(latents))
+def _decode(model: Model, size: Size, *, tiled: bool) -> float:
+    latents = Tensor(model.decoded(model.layout, size))
+
+    def decode(vae: Any) -> None:
+        if tiled:
+            vae.enable_tiling()
+        vae.decode(**_tensors({"z": latents}))
+
+    return _of(model.parts["vae"], decode)
 
 
 def _encode(model: Model) -> float:
     """The operations of encoding one prompt."""
-    import torch
-    from torch._subclasses.fake_tensor import FakeTensorMode
-
     total = 0.0
     for name, tokens in model.encoders.items():
-        # Their masks ask for values, which tensors on meta haven't.
-        with FakeTensorMode(allow_non_fake_inputs=True):
-            network = build(model.parts[name], dtype=torch.float32, device="cpu", seed=0)
-            ids = torch.zeros(1, tokens, dtype=torch.long)
-            total += _count(lambda network=network, ids=ids: network(input_ids=ids))
+        ids = Tensor((1, tokens), "int64")
+        total += _of(
+            model.parts[name], lambda encoder, ids=ids: encoder(**_tensors({"input_ids": ids}))
+        )
     return total
 
 
-def _on_meta(part: Any) -> Any:
-    import torch
+def _of(part: Part, call: Callable[[Any], Any]) -> float:
+    """The operations of calling the network that `part` makes, in float32."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
 
-    return build(part, dtype=getattr(torch, part.dtype), device="meta", seed=0)
+    # Not on meta: it has no autocast, which Mochi asks for.
+    with FakeTensorMode(allow_non_fake_inputs=True), _masks_of_ones():
+        network = part().eval()
+        return _count(lambda: call(network))
 
 
-def _meta(inputs: Mapping[str, Any], dtype: str | None) -> dict[str, Any]:
+def _tensors(inputs: Mapping[str, Any]) -> dict[str, Any]:
     import torch
 
     return {
-        name: torch.empty(value.shape, dtype=getattr(torch, value.dtype or dtype), device="meta")
+        name: torch.zeros(value.shape, dtype=getattr(torch, value.dtype or "float32"))
         if isinstance(value, Tensor)
         else value
         for name, value in inputs.items()
     }
+
+
+def _masks_of_ones() -> Any:
+    """A mode that answers what is asked of tensors' values, which aren't there, as of ones.
+
+    HunyuanVideo-1.5 and Mochi take out the tokens of a prompt that their masks name. However many
+    those are, the first does the same work; for the second it is a prompt as long as can be.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    def is_mask(index: object) -> bool:
+        return isinstance(index, torch.Tensor) and index.dtype == torch.bool
+
+    class MasksOfOnes(TorchFunctionMode):
+        def __torch_function__(
+            self, function: Any, types: Any, arguments: Any = (), keywords: Any = None
+        ) -> Any:
+            if function is torch.Tensor.__bool__:
+                return True
+            if function is torch.nonzero:
+                (mask,) = arguments
+                return torch.zeros(mask.numel(), mask.dim(), dtype=torch.long)
+            if function is torch.Tensor.__getitem__ and is_mask(arguments[1]):
+                tensor, mask = arguments
+                taken = tensor.flatten(0, mask.dim() - 1)
+                return taken[:0] if getattr(mask, "of_zeros", False) else taken
+            result = function(*arguments, **(keywords or {}))
+            if function is torch.Tensor.__invert__ and is_mask(result):
+                result.of_zeros = True
+            return result
+
+    return MasksOfOnes()
 
 
 def _count(call: Any) -> float:
