@@ -1,17 +1,17 @@
-"""How many operations a job takes, counted from its networks without running them.
+"""How many operations a video job takes, counted from its networks without running them.
 
 PyTorch's own counter watches a call of each network whose tensors have shapes and no memory. A
 multiplication and the addition after it are two operations; what isn't a product of matrices or a
-convolution isn't counted (some 1 %), masks and causality are ignored: every prompt is as long as it
-is padded to. Never counted beside a measured run: the counter slows every operation down.
+convolution isn't counted (some 1 %), masks and causality are ignored. Never counted beside a
+measured run: the counter slows every operation down (`operations` counts in a process of its own).
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from vidmeter.workloads.base import Setting
+from vidmeter.workloads.parts import Part
 from vidmeter.workloads.video.model import Model, Size, Tensor
 
 
@@ -44,68 +44,84 @@ def count_video(model: Model, settings: Mapping[str, Setting], size: Size) -> Op
 
 def run_of_denoiser(model: Model, size: Size) -> float:
     """The operations of one run of the denoiser, for a batch."""
-    with _without_memory():
-        network = model.parts[model.denoisers[0]]().eval()
-        inputs = _tensors(model.inputs(model.layout, size))
-        return _count(lambda: network(**inputs))
+    inputs = model.inputs(model.layout, size)
+    return _of(model.parts[model.denoisers[0]], lambda network: network(**_tensors(inputs)))
 
 
 def _decode(model: Model, size: Size, *, tiled: bool) -> float:
-    with _without_memory():
-        network = model.parts["vae"]().eval()
-        if tiled:  # tiles overlap, and what is decoded twice counts twice
-            network.enable_tiling()
-        latents = _tensors({"z": Tensor(model.decoded(model.layout, size))})["z"]
-        return _count(lambda: network.decode(latents))
+    latents = Tensor(model.decoded(model.layout, size))
+
+    def decode(vae: Any) -> None:
+        if tiled:
+            vae.enable_tiling()
+        vae.decode(**_tensors({"z": latents}))
+
+    return _of(model.parts["vae"], decode)
 
 
 def _encode(model: Model) -> float:
     """The operations of encoding one prompt."""
-    import torch
-
     total = 0.0
     for name, tokens in model.encoders.items():
-        with _without_memory():
-            network = model.parts[name]().eval()
-            ids = torch.zeros(1, tokens, dtype=torch.long)
-            total += _count(lambda network=network, ids=ids: network(input_ids=ids))
+        ids = Tensor((1, tokens), "int64")
+        total += _of(
+            model.parts[name], lambda encoder, ids=ids: encoder(**_tensors({"input_ids": ids}))
+        )
     return total
 
 
-@contextmanager
-def _without_memory() -> Iterator[None]:
-    """Makes tensors of shapes alone, on a CPU that isn't asked to compute.
-
-    Not on meta: some classes ask it for more than it has (autocast, values of masks). The numbers'
-    type changes no count, so all are of torch's default.
-    """
-    import torch
+def _of(part: Part, call: Callable[[Any], Any]) -> float:
+    """The operations of calling the network that `part` makes, in float32."""
     from torch._subclasses.fake_tensor import FakeTensorMode
-    from torch.overrides import TorchFunctionMode
 
-    class AllThere(TorchFunctionMode):
-        """Answers what is asked of a mask's values as a mask that leaves nothing out would."""
-
-        def __torch_function__(
-            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-        ) -> Any:
-            if func in (torch.nonzero, torch.Tensor.nonzero) and args[0].dim() == 1:
-                return torch.arange(len(args[0]))[:, None]
-            return func(*args, **(kwargs or {}))
-
-    with FakeTensorMode(allow_non_fake_inputs=True), AllThere():
-        yield
+    # Not on meta: it has no autocast, which Mochi asks for.
+    with FakeTensorMode(allow_non_fake_inputs=True), _masks_of_ones():
+        network = part().eval()
+        return _count(lambda: call(network))
 
 
 def _tensors(inputs: Mapping[str, Any]) -> dict[str, Any]:
     import torch
 
     return {
-        name: torch.empty(value.shape, dtype=getattr(torch, value.dtype or "float32"))
+        name: torch.zeros(value.shape, dtype=getattr(torch, value.dtype or "float32"))
         if isinstance(value, Tensor)
         else value
         for name, value in inputs.items()
     }
+
+
+def _masks_of_ones() -> Any:
+    """A mode that answers what is asked of tensors' values, which aren't there, as of ones.
+
+    HunyuanVideo-1.5 and Mochi take out the tokens of a prompt that their masks name. However many
+    those are, the first does the same work; for the second it is a prompt as long as can be.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    def is_mask(index: object) -> bool:
+        return isinstance(index, torch.Tensor) and index.dtype == torch.bool
+
+    class MasksOfOnes(TorchFunctionMode):
+        def __torch_function__(
+            self, function: Any, types: Any, arguments: Any = (), keywords: Any = None
+        ) -> Any:
+            if function is torch.Tensor.__bool__:
+                return True
+            if function is torch.nonzero:
+                (mask,) = arguments
+                return torch.zeros(mask.numel(), mask.dim(), dtype=torch.long)
+            if function is torch.Tensor.__getitem__ and is_mask(arguments[1]):
+                tensor, mask = arguments
+                taken = tensor.flatten(0, mask.dim() - 1)
+                return taken[:0] if getattr(mask, "of_zeros", False) else taken
+            result = function(*arguments, **(keywords or {}))
+            if function is torch.Tensor.__invert__ and is_mask(result):
+                result.of_zeros = True
+            return result
+
+    return MasksOfOnes()
 
 
 def _count(call: Any) -> float:
@@ -113,7 +129,7 @@ def _count(call: Any) -> float:
     from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
     def attention(q: Any, k: Any, v: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:
-        return int(sdpa_flop_count(q, k, v))  # type: ignore[no-untyped-call]
+        return sdpa_flop_count(q, k, v)
 
     # The CPU's own attention is missing from torch's table (pytorch/pytorch issue 195460).
     missing = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention}

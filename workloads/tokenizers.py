@@ -19,7 +19,15 @@ def clip(tokens: int = 77) -> Part:
     return Part("vidmeter.workloads.tokenizers.byte_pairs", {"length": tokens})
 
 
-def byte_pairs(length: int) -> Any:
+def chat(tokens: int) -> Part:
+    """For language models that are given a conversation."""
+    template = "{% for turn in messages %}{{ turn['role'] }}: {{ turn['content'] }}\n{% endfor %}"
+    return Part(
+        "vidmeter.workloads.tokenizers.byte_pairs", {"length": tokens, "template": template}
+    )
+
+
+def byte_pairs(length: int, template: str | None = None) -> Any:
     """A tokenizer that knows every byte and a few pairs, for at most `length` tokens."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
@@ -47,4 +55,5 @@ def byte_pairs(length: int) -> Any:
         pad_token="<e>",
         unk_token="<e>",
         model_max_length=length,
+        chat_template=template,
     )

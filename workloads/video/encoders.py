@@ -71,6 +71,41 @@ LLAMA_3_8B = Part(
     dtype="float16",
     parameters=7_505_186_816,
 )
+QWEN_2_5_VL_7B = Part(
+    "transformers.Qwen2_5_VLTextModel",
+    {
+        "vocab_size": 152064,
+        "hidden_size": 3584,
+        "intermediate_size": 18944,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 28,
+        "num_key_value_heads": 4,
+        "rope_parameters": {
+            "rope_type": "default",
+            "rope_theta": 1000000.0,
+            "mrope_section": [16, 24, 24],
+        },
+    },
+    config="transformers.Qwen2_5_VLTextConfig",
+    dtype="bfloat16",
+    parameters=7_070_619_136,
+)
+"""The part that reads text."""
+BYT5_SMALL = Part(
+    "transformers.T5EncoderModel",
+    {
+        "vocab_size": 1510,
+        "d_model": 1472,
+        "d_kv": 64,
+        "d_ff": 3584,
+        "num_layers": 12,
+        "num_heads": 6,
+        "feed_forward_proj": "gated-gelu",
+    },
+    config="transformers.T5Config",
+    dtype="bfloat16",
+    parameters=219_314_944,
+)
 
 SMALL_UMT5 = Part(
     "transformers.UMT5EncoderModel", _SMALL, config="transformers.UMT5Config", dtype="float32"
@@ -106,5 +141,23 @@ SMALL_LLAMA = Part(
         "num_key_value_heads": 2,
     },
     config="transformers.LlamaConfig",
+    dtype="float32",
+)
+SMALL_QWEN_VL = Part(
+    "transformers.Qwen2_5_VLTextModel",
+    {
+        "vocab_size": 400,
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "rope_parameters": {
+            "rope_type": "default",
+            "rope_theta": 1000000.0,
+            "mrope_section": [2, 3, 3],
+        },
+    },
+    config="transformers.Qwen2_5_VLTextConfig",
     dtype="float32",
 )
