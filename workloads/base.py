@@ -114,6 +114,8 @@ FAMILIES = (
     "vidmeter.workloads.video.hunyuan15",
     "vidmeter.workloads.video.mochi",
     "vidmeter.workloads.video.skyreels",
+    "vidmeter.workloads.video.allegro",
+    "vidmeter.workloads.video.latte",
     "vidmeter.workloads.language.llama",
     "vidmeter.workloads.language.qwen",
     "vidmeter.workloads.language.mistral",

@@ -97,6 +97,7 @@ class Tiny:
     layout: Layout
     call: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    sides: tuple[tuple[int, int], tuple[int, int]] | None = None
     encoders: Mapping[str, int] = field(default_factory=dict)
     """How many tokens a text encoder reads, where it isn't the layout's `text_tokens`."""
 
@@ -134,6 +135,8 @@ class Model:
     """The text encoders, and how many tokens each reads for a prompt."""
     guided_above: float | None = 1.0
     size_step: int = 16
+    sides: tuple[tuple[int, int], tuple[int, int]] | None = None
+    """The least height and its step, and those of the width, where not every multiple will do."""
     frame_step: int = 4
     least_frames: int = 1
     least_steps: int = 1
@@ -165,6 +168,7 @@ class Model:
                 name: self.tiny.encoders.get(name, self.tiny.layout.text_tokens)
                 for name in self.encoders
             },
+            sides=self.tiny.sides,
             peaks=Peaks(3e8, 3e8),
             flops=None,
             is_tiny=True,

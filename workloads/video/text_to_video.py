@@ -27,14 +27,11 @@ WEIGHTS_SEED = 0
 def parameters_of(model: Model) -> Mapping[str, Parameter]:
     """The settings that a model's workload has."""
     native = model.native
+    high, wide = model.sides or ((model.size_step, model.size_step),) * 2
     own = {
         "prompt": Parameter("", "what to show; by default each repeat takes the next of a list"),
-        "height": Parameter(
-            native.height, "height in pixels", minimum=model.size_step, step=model.size_step
-        ),
-        "width": Parameter(
-            native.width, "width in pixels", minimum=model.size_step, step=model.size_step
-        ),
+        "height": Parameter(native.height, "height in pixels", *high),
+        "width": Parameter(native.width, "width in pixels", *wide),
         "frames": Parameter(
             native.frames,
             f"frames of the video, which plays at {native.fps:g} a second",
