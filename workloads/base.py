@@ -116,6 +116,7 @@ FAMILIES = (
     "vidmeter.workloads.video.skyreels",
     "vidmeter.workloads.video.allegro",
     "vidmeter.workloads.video.latte",
+    "vidmeter.workloads.video.sana",
     "vidmeter.workloads.language.llama",
     "vidmeter.workloads.language.qwen",
     "vidmeter.workloads.language.mistral",

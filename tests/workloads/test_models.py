@@ -1,5 +1,6 @@
 """Every shipped text-to-video model: the released size, and a real video from its tiny."""
 
+import inspect
 import os
 from collections.abc import Iterator
 from fractions import Fraction
@@ -69,7 +70,10 @@ def test_a_tiny_pipeline_writes_a_real_video_and_its_denoiser_gets_what_is_count
     calls: list[dict[str, Any]] = []
     for name in workload.model.denoisers:
         getattr(workload._pipeline, name).register_forward_pre_hook(
-            lambda _, args, kwargs: calls.append(kwargs | dict(enumerate(args))), with_kwargs=True
+            lambda network, args, kwargs: calls.append(
+                inspect.signature(type(network).forward).bind(network, *args, **kwargs).arguments
+            ),
+            with_kwargs=True,
         )
     produced = workload.generate(0, tmp_path / "clip")
     steps_run = workload.facts()["steps_run"]
