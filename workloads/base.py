@@ -24,8 +24,8 @@ Setting = int | float | str
 class Parameter:
     """A setting that can be changed with `name=value`; its type is that of its default.
 
-    A number is at least `minimum`, and `minimum` plus a multiple of `step` where that is given. A
-    text is one of `choices`, if there are any.
+    A number is at least `minimum`, and `minimum` plus a multiple of `step` where that is given; it
+    is at most `maximum`. A text is one of `choices`, if there are any.
     """
 
     default: Setting
@@ -33,6 +33,7 @@ class Parameter:
     minimum: float | None = None
     step: int | None = None
     choices: tuple[str, ...] = ()
+    maximum: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,7 @@ FAMILIES = (
     "vidmeter.workloads.video.hunyuan15",
     "vidmeter.workloads.video.mochi",
     "vidmeter.workloads.video.skyreels",
+    "vidmeter.workloads.video.animatediff",
     "vidmeter.workloads.video.allegro",
     "vidmeter.workloads.video.latte",
     "vidmeter.workloads.video.sana",
@@ -200,6 +202,8 @@ def _value(what: str, parameter: Parameter, stated: object) -> Setting:
     low, step = parameter.minimum, parameter.step
     if low is not None and number < low:
         raise WorkloadUnavailable(f"{what} must be at least {low:g}, not {number:g}")
+    if parameter.maximum is not None and number > parameter.maximum:
+        raise WorkloadUnavailable(f"{what} can be {parameter.maximum:g} at most, not {number:g}")
     if low is not None and step is not None and (number - low) % step:
         below = number - (number - low) % step
         raise WorkloadUnavailable(

@@ -139,6 +139,7 @@ class Model:
     """The least height and its step, and those of the width, where not every multiple will do."""
     frame_step: int = 4
     least_frames: int = 1
+    most_frames: int | None = None
     least_steps: int = 1
     lacks: frozenset[str] = frozenset()
     defaults: Mapping[str, Setting] = field(default_factory=dict)

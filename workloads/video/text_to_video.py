@@ -37,6 +37,7 @@ def parameters_of(model: Model) -> Mapping[str, Parameter]:
             f"frames of the video, which plays at {native.fps:g} a second",
             minimum=model.least_frames,
             step=model.frame_step,
+            maximum=model.most_frames,
         ),
         "steps": Parameter(native.steps, "denoising steps", minimum=model.least_steps),
         "guidance": Parameter(native.guidance, "guidance scale", minimum=0),
