@@ -6,6 +6,7 @@ convolution isn't counted (some 1 %), masks and causality are ignored. Never cou
 measured run: the counter slows every operation down (`operations` counts in a process of its own).
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -74,8 +75,9 @@ def _of(part: Part, call: Callable[[Any], Any]) -> float:
     """The operations of calling the network that `part` makes, in float32."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    # Not on meta: it has no autocast, which Mochi asks for.
-    with FakeTensorMode(allow_non_fake_inputs=True), _masks_of_ones():
+    # Not on meta: it has no autocast, which Mochi asks for, and is warned of on a CPU.
+    with FakeTensorMode(allow_non_fake_inputs=True), _masks_of_ones(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="In CPU autocast")
         network = part().eval()
         return _count(lambda: call(network))
 
@@ -126,6 +128,15 @@ def _masks_of_ones() -> Any:
 
 def _count(call: Any) -> float:
     import torch
+
+    with counter() as operations, torch.no_grad():
+        call()
+    return float(operations.get_total_flops())
+
+
+def counter() -> Any:
+    """PyTorch's counter of operations, to be entered, and right for attention on the CPU too."""
+    import torch
     from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
     def attention(q: Any, k: Any, v: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:
@@ -133,6 +144,4 @@ def _count(call: Any) -> float:
 
     # The CPU's own attention is missing from torch's table (pytorch/pytorch issue 195460).
     missing = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention}
-    with FlopCounterMode(display=False, custom_mapping=missing) as counter, torch.no_grad():
-        call()
-    return float(counter.get_total_flops())
+    return FlopCounterMode(display=False, custom_mapping=missing)

@@ -47,7 +47,7 @@ MODELS = (
         layout=Layout(channels=12, text_tokens=256, text_channels=4096, temporal=6),
         inputs=_inputs,
         flops=6.029907e14,
-        peaks=Peaks(1, 1),
+        peaks=Peaks(2.6e9, 65.0e9),
         encoders={"text_encoder": 256},
         frame_step=6,
         # Its attention is always torch's own.

@@ -125,7 +125,7 @@ MODELS = (
         },
         inputs=_inputs,
         flops=3.3737e15,
-        peaks=Peaks(1, 1, in_chunks=True),
+        peaks=Peaks(5.8e9, 10.8e9, in_chunks=True),
         tiny=_tiny(),
     ),
     _model(
@@ -147,7 +147,7 @@ MODELS = (
         # Any number of frames is one window: several would overlap and take other runs.
         call={"base_num_frames": 100_000},
         flops=6.1195e14,
-        peaks=Peaks(1, 1, in_chunks=True),
+        peaks=Peaks(5.5e9, 10.8e9, in_chunks=True),
         tiny=_tiny(inject_sample_info=True),
     ),
 )
