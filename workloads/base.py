@@ -119,6 +119,7 @@ FAMILIES = (
     "vidmeter.workloads.video.allegro",
     "vidmeter.workloads.video.latte",
     "vidmeter.workloads.video.sana",
+    "vidmeter.workloads.video.kandinsky",
     "vidmeter.workloads.language.llama",
     "vidmeter.workloads.language.qwen",
     "vidmeter.workloads.language.mistral",

@@ -85,12 +85,12 @@ def _of(part: Part, call: Callable[[Any], Any]) -> float:
 def _tensors(inputs: Mapping[str, Any]) -> dict[str, Any]:
     import torch
 
-    return {
-        name: torch.zeros(value.shape, dtype=getattr(torch, value.dtype or "float32"))
-        if isinstance(value, Tensor)
-        else value
-        for name, value in inputs.items()
-    }
+    def made(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return torch.zeros(value.shape, dtype=getattr(torch, value.dtype or "float32"))
+        return [made(v) for v in value] if isinstance(value, list) else value
+
+    return {name: made(value) for name, value in inputs.items()}
 
 
 def _masks_of_ones() -> Any:

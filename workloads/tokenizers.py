@@ -57,3 +57,23 @@ def byte_pairs(length: int, template: str | None = None) -> Any:
         model_max_length=length,
         chat_template=template,
     )
+
+
+def text_processor(tokens: int) -> Part:
+    """For models that take text through a processor of text, pictures and videos."""
+    return Part("vidmeter.workloads.tokenizers.TextProcessor", {"length": tokens})
+
+
+class TextProcessor:
+    """A processor that is given text and nothing else."""
+
+    def __init__(self, length: int) -> None:
+        self.tokenizer = byte_pairs(length)
+
+    def __call__(self, *, text: Any, images: None = None, videos: None = None, **more: Any) -> Any:
+        """The text's tokens."""
+        return self.tokenizer(text, **more)
+
+    def decode(self, ids: Any) -> Any:
+        """The text of tokens."""
+        return self.tokenizer.decode(ids)
