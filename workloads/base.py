@@ -110,6 +110,7 @@ class Workload(Protocol):
 FAMILIES = (
     "vidmeter.workloads.video.wan",
     "vidmeter.workloads.video.ltx",
+    "vidmeter.workloads.video.ltx2",
     "vidmeter.workloads.video.cogvideox",
     "vidmeter.workloads.video.hunyuan",
     "vidmeter.workloads.video.hunyuan15",

@@ -100,6 +100,7 @@ def _masks_of_ones() -> Any:
     those are, the first does the same work; for the second it is a prompt as long as can be.
     """
     import torch
+    from torch._subclasses.fake_tensor import DataDependentOutputException
     from torch.overrides import TorchFunctionMode
 
     def is_mask(index: object) -> bool:
@@ -110,7 +111,10 @@ def _masks_of_ones() -> Any:
             self, function: Any, types: Any, arguments: Any = (), keywords: Any = None
         ) -> Any:
             if function is torch.Tensor.__bool__:
-                return True
+                try:
+                    return function(*arguments)
+                except DataDependentOutputException:
+                    return True
             if function is torch.nonzero:
                 (mask,) = arguments
                 return torch.zeros(mask.numel(), mask.dim(), dtype=torch.long)
