@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vidmeter.workloads.base import Setting
-from vidmeter.workloads.parts import Part
+from vidmeter.workloads.parts import Part, named
 from vidmeter.workloads.video.model import Model, Size, Tensor
 
 
@@ -62,13 +62,12 @@ def _decode(model: Model, size: Size, *, tiled: bool) -> float:
 
 def _encode(model: Model) -> float:
     """The operations of encoding one prompt."""
-    total = 0.0
-    for name, tokens in model.encoders.items():
-        ids = Tensor((1, tokens), "int64")
-        total += _of(
-            model.parts[name], lambda encoder, ids=ids: encoder(**_tensors({"input_ids": ids}))
-        )
-    return total
+
+    def of(name: str, tokens: int) -> float:
+        inputs = {"input_ids": Tensor((1, tokens), "int64")}
+        return _of(model.parts[name], lambda encoder: encoder(**_tensors(inputs)))
+
+    return sum(of(name, tokens) for name, tokens in model.encoders.items())
 
 
 def _of(part: Part, call: Callable[[Any], Any]) -> float:
@@ -141,10 +140,12 @@ def _count(call: Any) -> float:
 def counter() -> Any:
     """PyTorch's counter of operations, to be entered, and right for attention on the CPU too."""
     import torch
-    from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+    from torch.utils.flop_counter import FlopCounterMode
 
-    def attention(q: Any, k: Any, v: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:
-        return sdpa_flop_count(q, k, v)
+    of_shapes = named("torch.utils.flop_counter.sdpa_flop_count")
+
+    def attention(q: Any, k: Any, v: Any, *_: Any, out_shape: Any = None, **__: Any) -> Any:
+        return of_shapes(q, k, v)
 
     # The CPU's own attention is missing from torch's table (pytorch/pytorch issue 195460).
     missing = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention}

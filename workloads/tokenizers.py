@@ -6,7 +6,7 @@ a small vocabulary's tokens are valid in any larger one.
 
 from typing import Any
 
-from vidmeter.workloads.parts import Part
+from vidmeter.workloads.parts import Part, named
 
 
 def t5(tokens: int) -> Part:
@@ -30,7 +30,6 @@ def chat(tokens: int) -> Part:
 def byte_pairs(length: int, template: str | None = None) -> Any:
     """A tokenizer that knows every byte and a few pairs, for at most `length` tokens."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-    from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE(unk_token="<e>"))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -47,8 +46,7 @@ def byte_pairs(length: int, template: str | None = None) -> Any:
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A <e>", pair="<s> $A <e> $B <e>", special_tokens=ends
     )
-    wrapped: Any = PreTrainedTokenizerFast
-    return wrapped(
+    return named("transformers.PreTrainedTokenizerFast")(
         tokenizer_object=tokenizer,
         bos_token="<s>",
         eos_token="<e>",

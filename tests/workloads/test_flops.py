@@ -47,7 +47,8 @@ def test_wans_denoiser_has_the_operations_of_its_attention_and_linear_layers() -
 def test_a_batch_takes_its_number_of_times_the_operations_of_one() -> None:
     for name in ("wan2.1-t2v-1.3b-tiny", "mochi-1-tiny", "hunyuanvideo-1.5-tiny"):
         one, three = (run_of_denoiser(_tiny(name, {}).model, Size(64, 96, 13, n)) for n in (1, 3))
-        assert three == 3 * one, name
+        # Mochi works out its positions once for the whole batch.
+        assert three == pytest.approx(3 * one, rel=1e-4), name
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -102,8 +103,8 @@ def test_a_real_run_does_the_operations_that_are_counted_without_it(name: str) -
 
 
 def test_tiles_overlap_and_are_more_work() -> None:
-    model = models()["wan2.1-t2v-1.3b"]
-    size = Size(480, 832, 5)
+    model = _tiny("wan2.1-t2v-1.3b-tiny", {}).model
+    size = Size(256, 448, 1)
     plain, tiled = (
         count_video(model, {"guidance": 5.0, "steps": 1, "vae_tiling": tiling}, size).decode
         for tiling in ("off", "on")
