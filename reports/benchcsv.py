@@ -1,98 +1,106 @@
-"""The repeats of a benchmark as a tidy table, one row each; described in docs/bench.md."""
+"""A bench as a tidy table, `results.csv`: one row for each repeat, columns as in docs/bench.md."""
 
 import csv
 import io
 from collections.abc import Sequence
 
-from vidmeter.reports.arms import Arm, Repeat
+from vidmeter.reports.arm import Arm, Repeat
+from vidmeter.reports.csvfile import Row, cell
 
 COLUMNS = (
     "arm",
-    "task",
     "workload",
-    "weights",
+    "task",
     "block",
     "round",
     "repeat",
     "seed",
-    "run_id",
-    "provenance",
-    "devices",
+    "weights",
+    "settings",
+    "video_seconds",
+    "frames",
+    "input_tokens",
+    "output_tokens",
     "energy_j",
     "low_j",
     "high_j",
     "seconds",
     "mean_w",
-    "video_seconds",
-    "frames",
-    "input_tokens",
-    "output_tokens",
     "j_per_video_second",
     "wh_per_clip",
-    "j_per_frame",
-    "j_per_megapixel_frame",
-    "j_per_input_token",
     "j_per_output_token",
+    "j_per_input_token",
+    "j_per_run",
     "operations",
     "pj_per_flop",
     "tflops",
+    "devices",
+    "provenance",
+    "source",
+    "gain_low_j",
+    "gain_high_j",
+    "idle_no_context_w",
+    "idle_loaded_w",
     "steady",
-    "settings",
+    "outlier",
+    "trusted",
     "cautions",
+    "run_id",
+    "run_file",
 )
-"""The columns, always all of them and in this order."""
+"""The columns that are always there, in this order. New ones are only ever added at the end."""
+_WORK = ("video_seconds", "frames", "input_tokens", "output_tokens")
 
 
 def render(arms: Sequence[Arm]) -> str:
-    """Every repeat as a row of CSV (RFC 4180, UTF-8, a line feed after each); unknown is empty."""
+    """Repeats as CSV (RFC 4180, UTF-8, a line feed after each row); what is unknown is empty."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     for arm in arms:
         for repeat in arm.repeats:
             row = _row(arm, repeat)
-            writer.writerow([_text(row[name]) for name in COLUMNS])
+            writer.writerow([cell(row.get(name)) for name in COLUMNS])
     return out.getvalue()
 
 
-def _row(arm: Arm, repeat: Repeat) -> dict[str, object]:
-    total, done = repeat.summary.total, repeat.summary.work
-    protocol = (repeat.run.workload or {}).get("protocol") or {}
-    per_unit = {name: repeat.per_unit.get(name) for name in COLUMNS if name[:2] in ("j_", "wh")}
+def _row(arm: Arm, r: Repeat) -> Row:
+    total = r.summary.total
+    protocol = r.facts.get("protocol") or {}
+    idle_w = protocol.get("idle_w") or {}
+    energy_j, operations = r.energy_j, r.operations
+    work = r.facts.get("work") or {}
     return {
-        **per_unit,
+        **{name: work.get(name) for name in _WORK},
         "arm": arm.label,
-        "task": arm.task,
         "workload": arm.workload,
+        "task": arm.task,
+        "block": r.block,
+        "round": r.round,
+        "repeat": r.number,
+        "seed": r.facts.get("seed"),
         "weights": arm.weights,
-        "block": repeat.block,
-        "round": repeat.round,
-        "repeat": repeat.number,
-        "seed": repeat.seed,
-        "run_id": repeat.run.id,
-        "provenance": total.provenance,
-        "devices": ";".join(arm.device_names()),
-        "energy_j": repeat.energy_j,
+        "settings": " ".join(f"{name}={value}" for name, value in arm.settings.items()),
+        "energy_j": energy_j,
         "low_j": total.low_j,
         "high_j": total.high_j,
-        "seconds": repeat.seconds,
-        "mean_w": repeat.mean_w,
-        "video_seconds": done.video_seconds,
-        "frames": done.frames,
-        "input_tokens": done.units.get("input_tokens"),
-        "output_tokens": done.units.get("output_tokens"),
-        "operations": repeat.operations,
-        "pj_per_flop": repeat.pj_per_flop,
-        "tflops": repeat.tflops,
+        "seconds": r.seconds,
+        "mean_w": r.mean_w,
+        **r.per_unit,
+        "operations": operations,
+        "pj_per_flop": energy_j / operations * 1e12 if energy_j and operations else None,
+        "tflops": operations / r.seconds / 1e12 if operations and r.seconds else None,
+        "devices": ";".join(arm.device_names),
+        "provenance": total.provenance,
+        "source": total.source,
+        "gain_low_j": total.gain_low_j,
+        "gain_high_j": total.gain_high_j,
+        "idle_no_context_w": idle_w.get("no_context"),
+        "idle_loaded_w": idle_w.get("loaded"),
         "steady": protocol.get("steady"),
-        "settings": " ".join(f"{k}={v}" for k, v in arm.settings.items()),
-        "cautions": ";".join(dict.fromkeys(c.kind for c in repeat.summary.cautions)),
+        "outlier": r.number in arm.outliers,
+        "trusted": total.trusted,
+        "cautions": ";".join(dict.fromkeys(c.kind for c in r.summary.cautions)),
+        "run_id": r.run.id,
+        "run_file": r.run.path.name if r.run.path else None,
     }
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return repr(value) if isinstance(value, float) else str(value)

@@ -1,78 +1,122 @@
-"""The results of a benchmark as JSON, for other programs; described in docs/bench.md."""
+"""A bench as JSON, for programs: `results.json`. Null is unknown; docs/bench.md has the fields."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from vidmeter.meter.comparing import Comparison
-from vidmeter.reports.arms import Arm, Repeat
-from vidmeter.reports.published import beside
+from vidmeter.meter.statistics import Estimate
+from vidmeter.reports.arm import Arm, Repeat
+from vidmeter.reports.doubts import doubts
+from vidmeter.reports.peaks import share_of_peak
+from vidmeter.reports.published import comparable
 
 SCHEMA = 1
+"""Grows with each change that an existing reader would stumble over."""
 
 
 def render(arms: Sequence[Arm], comparison: Comparison | None = None) -> str:
-    """Arms and their comparison; what is unknown is null."""
-    table = {
+    """The arms, and the comparison of the second with the first where there is one."""
+    document = {
         "schema": SCHEMA,
         "arms": [_arm(arm) for arm in arms],
-        "comparison": None if comparison is None else asdict(comparison),
+        "comparison": _comparison(arms, comparison) if comparison else None,
     }
-    return json.dumps(table, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(_finite(document), indent=2, allow_nan=False) + "\n"
+
+
+def _comparison(arms: Sequence[Arm], found: Comparison) -> dict[str, Any]:
+    return {
+        "a": arms[0].label,
+        "b": arms[1].label,
+        "headline": arms[0].headline,
+        "weights_differ": arms[0].weights != arms[1].weights,
+        **asdict(found),
+    }
 
 
 def _arm(arm: Arm) -> dict[str, Any]:
-    found, gain = arm.estimate(), arm.gain()
-    absolute = arm.with_gain()
+    low, high = arm.gain
+    wide = arm.absolute
     return {
-        "arm": arm.label,
+        "label": arm.label,
         "task": arm.task,
         "workload": arm.workload,
         "weights": arm.weights,
-        "provenance": arm.provenance,
-        "devices": list(arm.device_names()),
-        "unit": arm.unit,
-        "estimate": None if found is None else {**asdict(found), "relative": found.relative},
-        "gain": {"below": gain[0], "above": gain[1]},
-        "absolute": None if absolute is None else asdict(absolute),
-        "per_unit": {
-            unit: None if (e := arm.estimate(unit)) is None else asdict(e) for unit in _units(arm)
-        },
-        "energy_j": arm.mean("energy_j"),
-        "net_j": arm.net_j(),
-        "seconds": arm.mean("seconds"),
-        "mean_w": arm.mean_w(),
-        "idle_w": arm.idle_w(),
-        "pj_per_flop": arm.mean("pj_per_flop"),
-        "tflops": arm.mean("tflops"),
-        "peak_share": arm.peak_share(),
         "settings": dict(arm.settings),
-        "facts": dict(arm.facts),
-        "protocols": [dict(p) for p in arm.protocols],
-        "cautions": [asdict(doubt) for doubt in arm.doubts],
-        "published": [asdict(row) for row in beside(arm)],
-        "repeats": [_repeat(repeat) for repeat in arm.repeats],
+        "provenance": arm.provenance,
+        "devices": list(arm.device_names),
+        "headline": arm.headline,
+        "unit": arm.unit,
+        **_estimate(arm.estimate),
+        "gain_low": low,
+        "gain_high": high,
+        "absolute_low": wide.low if wide else None,
+        "absolute_high": wide.high if wide else None,
+        "per_unit": {name: _estimate(arm.estimate_of(name)) for name in _units(arm)},
+        "energy_j": arm.energy_j,
+        "net_j": arm.net_j,
+        "seconds": arm.seconds,
+        "mean_w": arm.mean_w,
+        "operations": arm.middle.facts.get("operations"),
+        "pj_per_flop": arm.pj_per_flop,
+        "tflops": arm.tflops,
+        "peak": _peak(arm),
+        "outliers": list(arm.outliers),
+        "protocol": arm.protocol,
+        "facts": arm.facts,
+        "work": arm.work,
+        "published": [r._asdict() for r in comparable(arm).rows],
+        "cautions": [d._asdict() for d in doubts(arm)],
+        "repeats": [_repeat(arm, r) for r in arm.repeats],
     }
+
+
+def _peak(arm: Arm) -> dict[str, Any] | None:
+    """The share of the nominal peak that was reached, 0 to 1, and whose figure that is."""
+    reached = share_of_peak(arm)
+    if reached is None:
+        return None
+    share, peak = reached
+    return {"share": share, **peak._asdict()}
+
+
+def _estimate(found: Estimate | None) -> dict[str, Any]:
+    """Mean, median and interval; all null where nothing is known."""
+    names = ("mean", "median", "sd", "n", "blocks", "low", "high", "basis", "blocks_p")
+    return {name: getattr(found, name) if found else None for name in names}
 
 
 def _units(arm: Arm) -> list[str]:
-    names: dict[str, None] = {}
-    for repeat in arm.stated:
-        names |= dict.fromkeys(repeat.per_unit)
-    return list(names)
+    return list(dict.fromkeys(name for r in arm.repeats for name in r.per_unit))
 
 
-def _repeat(repeat: Repeat) -> dict[str, Any]:
+def _repeat(arm: Arm, r: Repeat) -> dict[str, Any]:
+    total = r.summary.total
     return {
-        "block": repeat.block,
-        "round": repeat.round,
-        "repeat": repeat.number,
-        "seed": repeat.seed,
-        "run_id": repeat.run.id,
-        "energy_j": repeat.energy_j,
-        "seconds": repeat.seconds,
-        "mean_w": repeat.mean_w,
-        "per_unit": dict(repeat.per_unit),
-        "operations": repeat.operations,
+        "run": r.run.id,
+        "block": r.block,
+        "round": r.round,
+        "repeat": r.number,
+        "seed": r.facts.get("seed"),
+        "energy_j": r.energy_j,
+        "low_j": total.low_j,
+        "high_j": total.high_j,
+        "seconds": r.seconds,
+        "mean_w": r.mean_w,
+        "value": r.per_unit.get(arm.headline),
+        "outlier": r.number in arm.outliers,
+        "files": r.facts.get("files") or [],
     }
+
+
+def _finite(value: Any) -> Any:
+    """Plain JSON values; numbers that JSON has no word for are null."""
+    if isinstance(value, Mapping):
+        return {str(k): _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    if isinstance(value, float) and not abs(value) < float("inf"):
+        return None
+    return value

@@ -1,176 +1,193 @@
-"""The results of a benchmark as one HTML file: the answer first, every repeat drawn, then the rest.
+"""A bench as one HTML file that needs nothing else: no network, no font, no script.
 
-Drawn with positioned elements, so it scales with the page and needs no script and no network.
+It answers first (the comparison, then each arm with its interval), then shows every repeat, then
+says how it was measured. Pages of single repeats are linked where the caller says they are.
 """
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-import jinja2
 from markupsafe import Markup
 
 from vidmeter.meter.comparing import Comparison
 from vidmeter.meter.device import Provenance
-from vidmeter.reports import benchtext
-from vidmeter.reports import format as people
-from vidmeter.reports.arms import Arm, unlike, value_of
-from vidmeter.reports.published import beside
-from vidmeter.reports.terminal import unit_name
+from vidmeter.reports import benchwords as words
+from vidmeter.reports import page
+from vidmeter.reports.arm import Arm
+from vidmeter.reports.doubts import together
+from vidmeter.reports.format import NONE, digits, seconds, watts
+from vidmeter.reports.htmlpage import stylesheet, templates
+from vidmeter.reports.published import Published, comparable
+from vidmeter.reports.strip import picture
 
-_TEMPLATES = Path(__file__).with_name("templates")
-MARGIN = 0.06
-"""What is left free at both ends of a scale, as a share of it."""
-
-
-class Dot(NamedTuple):
-    """A repeat on a scale: where, in %, in which block, and what to say of it."""
-
-    at: float
-    block: int
-    text: str
+_RANDOM = (
+    "RANDOM WEIGHTS",
+    "The true architecture at work, but not a trained model; never to be ranked with trained ones",
+)
 
 
-class Strip(NamedTuple):
-    """An arm on its scale: its repeats, mean and interval, in %; None where there is none."""
+class Answer(NamedTuple):
+    """What stands of one arm at the top of the page."""
 
-    dots: tuple[Dot, ...]
-    mean: float | None
-    low: float | None
-    high: float | None
-    words: str
-
-
-class Scale(NamedTuple):
-    """A scale that arms of one unit share: its ends as text."""
-
-    start: str
-    end: str
-
-
-class Group(NamedTuple):
-    """Arms with one unit and one sort of weights, which may stand on one scale."""
-
+    place: int
+    arm: Arm
+    marks: list[str]
+    number: str
     unit: str
-    weights: str | None
-    scale: Scale
-    rows: tuple[tuple[Arm, Strip], ...]
+    interval: str
+    wide: str
+    lines: list[list[str]]
+    link: str | None
+
+
+class Verdict(NamedTuple):
+    """The comparison in a sentence, and what has to be known beside it."""
+
+    text: str
+    notes: list[str]
+
+
+class Block(NamedTuple):
+    """Published figures beside one arm."""
+
+    label: str
+    unit: str
+    rows: tuple[Published, ...]
 
 
 def render(
-    arms: Sequence[Arm], comparison: Comparison | None = None, *, links: Mapping[str, str]
+    arms: Sequence[Arm],
+    comparison: Comparison | None = None,
+    *,
+    links: Mapping[str, str] | None = None,
 ) -> str:
-    """The page; `links` lead from arms' labels to the pages of their typical repeats."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    """The page; `links` are relative addresses of pages of single repeats, by the arm's label."""
+    verdict = None
+    if comparison is not None and len(arms) == 2:
+        verdict = Verdict(
+            words.sentence_of(comparison, a="A", b="B"),
+            words.comparison_notes(arms[0], arms[1], comparison),
+        )
+    drawn = [picture(group) for group in words.by_weights(arms)]
+    return (
+        templates()
+        .get_template("bench.html")
+        .render(
+            title=_title(arms, compared=verdict is not None),
+            started=_started(arms),
+            about=_about(arms),
+            devices=list(dict.fromkeys(n for arm in arms for n in arm.device_names)),
+            marks=_marks(arms),
+            verdict=verdict,
+            arms=[_answer(i, arm, (links or {}).get(arm.label)) for i, arm in enumerate(arms)],
+            doubts=together(arms),
+            pictures=[p for p in drawn if p],
+            published=[p for arm in arms if (p := _published(arm))],
+            facts=list(_facts(arms)),
+            units=", ".join(dict.fromkeys(arm.unit for arm in arms)),
+            style=Markup(stylesheet("bench.css")),
+        )
     )
-    for name in ("joules", "watts", "watt_hours", "seconds", "digits"):
-        environment.filters[name] = getattr(people, name)
-    two = comparison is not None and len(arms) == 2
-    return environment.get_template("bench.html").render(
-        title=", ".join(arm.label for arm in arms)[:200],
-        groups=_groups(arms),
-        arms=arms,
-        verdict=benchtext.verdict(comparison, arms[0], arms[1]) if comparison and two else None,
-        differing=unlike(arms[0], arms[1]) if two else [],
-        comparison=comparison,
-        links=links,
-        marks=_marks(arms),
-        about=benchtext.about,
-        beside=beside,
-        protocol=_protocol,
-        unit_name=lambda unit: "J each" if unit == "j_per_repeat" else unit_name(unit),
-        style=Markup((_TEMPLATES / "report.css").read_text()),
-        more=Markup((_TEMPLATES / "bench.css").read_text()),
-    )
 
 
-def _groups(arms: Sequence[Arm]) -> list[Group]:
-    keys = dict.fromkeys((arm.unit, arm.weights) for arm in arms)
-    return [_group([a for a in arms if (a.unit, a.weights) == key]) for key in keys]
+def _title(arms: Sequence[Arm], *, compared: bool) -> str:
+    text = (" against " if compared else ", ").join(arm.label for arm in arms)
+    return text if len(text) <= 200 else f"{text[:197]}…"
 
 
-def _group(arms: Sequence[Arm]) -> Group:
-    unit = arms[0].unit
-    values = [v for arm in arms for r in arm.stated if (v := value_of(r, arm.unit)) is not None]
-    for arm in arms:
-        found = arm.estimate()
-        if found is not None and found.low is not None and found.high is not None:
-            # A very wide interval runs out of the scale, so that the repeats can be told apart.
-            spread = max(values) - min(values) or found.mean * 0.01
-            values += [
-                max(found.low, min(values) - spread),
-                min(found.high, max(values) + spread),
-            ]
-    if not values:
-        return Group(unit, arms[0].weights, Scale("", ""), tuple((a, _empty()) for a in arms))
-    low, high = min(values), max(values)
-    room = (high - low or abs(low) or 1.0) * MARGIN
-    low, high = low - room, high + room
-    scale = Scale(people.digits(low), people.digits(high))
-    return Group(unit, arms[0].weights, scale, tuple((a, _strip(a, low, high)) for a in arms))
+def _started(arms: Sequence[Arm]) -> str | None:
+    found = [r.summary for arm in arms for r in arm.repeats if r.summary.started_real_ns]
+    return page.started(min(found, key=lambda s: s.started_real_ns or 0)) if found else None
 
 
-def _strip(arm: Arm, low: float, high: float) -> Strip:
-    def at(value: float) -> float:
-        return round(100 * min(max((value - low) / (high - low), 0.0), 1.0), 2)
-
-    dots = []
-    for r in arm.stated:
-        value = value_of(r, arm.unit)
-        if value is not None:
-            dots.append(Dot(at(value), r.block, f"repeat {r.number}: {people.digits(value)}"))
-    found = arm.estimate()
-    if found is None:
-        return _empty()
-    words = people.digits(found.mean)
-    if found.low is None or found.high is None:
-        return Strip(tuple(dots), at(found.mean), None, None, words)
-    words += f", {people.digits(found.low)} to {people.digits(found.high)}"
-    return Strip(tuple(dots), at(found.mean), at(found.low), at(found.high), words)
-
-
-def _empty() -> Strip:
-    return Strip((), None, None, None, "no energy could be stated")
+def _about(arms: Sequence[Arm]) -> str:
+    n = sum(len(arm.repeats) for arm in arms)
+    return f"{n} repeat{'s' * (n != 1)}, {seconds(sum(r.seconds for a in arms for r in a.repeats))}"
 
 
 def _marks(arms: Sequence[Arm]) -> list[tuple[str, str]]:
-    found = {arm.provenance for arm in arms}
-    marks = []
-    if Provenance.SIMULATED in found:
-        marks.append(("SIMULATED", "No hardware was read: these numbers come from a script"))
-    if Provenance.MODELLED in found:
-        marks.append(("MODELLED", "Not measured: computed from the processor's load and a rating"))
-    return marks
+    """What can't be overlooked, once for all arms."""
+    found = list(dict.fromkeys(m for arm in arms for m in page.marks(arm.middle.summary)))
+    if arms and all(arm.weights == "random" for arm in arms):
+        found.append(_RANDOM)
+    return found
 
 
-def _protocol(arm: Arm) -> list[tuple[str, str]]:
-    """How an arm was measured, and what it really used; names and values."""
-    idle = arm.idle_w()
-    used = arm.facts
-    steady = [p.get("steady") for p in arm.protocols]
-    known = [
-        ("repeats", str(len(arm.repeats))),
-        ("processes", str(len({r.block for r in arm.repeats}))),
-        ("warm-ups", ", ".join(str(p["warmups"]) for p in arm.protocols if "warmups" in p)),
-        ("steady", {True: "yes", False: "no", None: ""}[_all(steady)]),
-        ("idle without it", people.watts(idle["no_context"]) if idle["no_context"] else ""),
-        ("idle, loaded", people.watts(idle["loaded"]) if idle["loaded"] else ""),
-        ("idle, after", people.watts(idle["after"]) if idle["after"] else ""),
-        ("devices", ", ".join(arm.device_names())),
-        ("weights", str(arm.weights or "")),
-        ("scheduler", str(used.get("scheduler", ""))),
-        ("steps run", str(used.get("steps_run", ""))),
-        ("attention", str(used.get("attention_backend", used.get("attention_implementation", "")))),
-        *((name, str(value)) for name, value in arm.settings.items() if value != ""),
+def _answer(place: int, arm: Arm, link: str | None) -> Answer:
+    found = arm.estimate
+    interval = ""
+    if found is not None and found.low is not None and found.high is not None:
+        interval = f"{digits(found.low)} to {digits(found.high)}, {words.interval_words(found)}"
+        interval = interval.replace("(95 %, ", "(over ")
+    lines = [
+        words.more_words(arm),
+        words.operation_words(arm),
+        words.idle_words(arm),
+        [words.repeats_words(arm)],
     ]
-    return [(name, value) for name, value in known if value and value != "None"]
+    return Answer(
+        place=place,
+        arm=arm,
+        marks=words.marks(arm),
+        number=digits(found.mean) if found else NONE,
+        unit=arm.unit if found else "energy unknown",
+        interval=interval,
+        wide=words.wide_words(arm),
+        lines=[line for line in lines if line],
+        link=link,
+    )
 
 
-def _all(verdicts: Sequence[bool | None]) -> bool | None:
-    told = [v for v in verdicts if v is not None]
-    return all(told) if told else None
+def _published(arm: Arm) -> Block | None:
+    """The table of what others published of the same job or similar ones."""
+    rows = comparable(arm).rows
+    if not rows:
+        return None
+    return Block(f"{arm.workload}{words.trained_words(arm)}", arm.unit, rows)
+
+
+def _facts(arms: Sequence[Arm]) -> Iterator[tuple[str, list[str]]]:
+    """Rows of a table with a column for each arm: protocol, settings, what was used."""
+    rows: dict[str, list[str]] = {}
+    for i, arm in enumerate(arms):
+        for name, value in _facts_of(arm).items():
+            rows.setdefault(name, [""] * len(arms))[i] = value
+    for name, values in rows.items():
+        if any(values):
+            yield name, values
+
+
+def _facts_of(arm: Arm) -> dict[str, str]:
+    protocol, facts = arm.protocol, arm.facts
+    total = arm.middle.summary.total
+    steady = {True: "yes", False: f"no: {protocol['unsteady'] or 'still changing'}", None: ""}
+    warm = f", {seconds(protocol['warmup_s'])} in all" if protocol["warmup_s"] else ""
+    workload = arm.task != "command"
+    found = {
+        "device": _times(arm),
+        "read from": total.source or "",
+        "provenance": "" if arm.provenance in (None, Provenance.MEASURED) else str(arm.provenance),
+        "coverage": f"{min(r.summary.total.coverage for r in arm.repeats) * 100:.4g} % at least",
+        "processes": str(len({r.block for r in arm.repeats})),
+        "warm-ups of each": f"{protocol['warmups']}{warm}" if workload else "",
+        "steady": steady[protocol["steady"]],
+        "idle without the program": _watts(protocol["idle_w"]["no_context"]),
+        "idle, loaded": _watts(protocol["idle_w"]["loaded"]),
+        "idle, after": _watts(protocol["idle_w"]["after"]),
+        "weights": arm.weights or "",
+    }
+    found |= {k: str(v) for k, v in arm.settings.items() if v not in (None, "") and k != "weights"}
+    asked = ("pipeline", "scheduler", "attention_backend", "device_name", "steps_run")
+    found |= {k.replace("_", " "): str(facts[k]) for k in asked if facts.get(k) is not None}
+    versions: Mapping[str, str] = facts.get("versions") or {}
+    found["versions"] = ", ".join(f"{name} {v}" for name, v in versions.items())
+    return found
+
+
+def _times(arm: Arm) -> str:
+    many = f" ({arm.device_count} devices)" if arm.device_count > 1 else ""
+    return ", ".join(arm.device_names) + many
+
+
+def _watts(value: float | None) -> str:
+    return "" if value is None else watts(value)

@@ -1,157 +1,127 @@
-"""The results of a benchmark for the terminal: the answer first, then a table, then doubts."""
+"""What a bench ends with in the terminal: the comparison, the table, the doubts.
 
-from collections.abc import Iterator, Sequence
+Everything fits into 100 columns and is legible in 80. What was simulated or modelled, and random
+weights, are marked on the line of the number itself, so that no line can be quoted without.
+"""
+
+import textwrap
+from collections.abc import Sequence
 
 from vidmeter.meter.comparing import Comparison
-from vidmeter.meter.device import Provenance
-from vidmeter.reports.arms import Arm, unlike
-from vidmeter.reports.format import digits, joules, seconds, watt_hours, watts
-from vidmeter.reports.published import beside
-from vidmeter.reports.terminal import unit_name
+from vidmeter.reports import benchwords as words
+from vidmeter.reports.arm import Arm
+from vidmeter.reports.doubts import together
+from vidmeter.reports.format import NONE, digits, seconds, watts
+from vidmeter.reports.published import comparable
 
-LABEL_WIDTH = 34
+WIDTH = 100
+_INDENT = "  "
 
 
 def render(
     arms: Sequence[Arm], comparison: Comparison | None = None, *, color: bool = False
 ) -> str:
-    """Everything that a person wants to know at once; lines of at most 100 columns."""
-    lines: list[str] = []
+    """The results for a person, the answer first; `color` adds ANSI emphasis."""
+    bold = "\x1b[1m{}\x1b[0m" if color else "{}"
+    blocks = []
     if comparison is not None and len(arms) == 2:
-        lines += [*_wrapped(_bold(verdict(comparison, arms[0], arms[1]), color)), ""]
-        differing = unlike(arms[0], arms[1])
-        if differing:
-            lines += [*_wrapped(f"They differ in more than that: {'; '.join(differing)}"), ""]
-    for weights in dict.fromkeys(arm.weights for arm in arms):
-        group = [arm for arm in arms if arm.weights == weights]
-        if weights is not None:
-            lines.append(f"weights: {weights}")
-        for unit in dict.fromkeys(arm.unit for arm in group):
-            lines += _table(unit, [arm for arm in group if arm.unit == unit], color=color)
+        first, *rest = comparison_lines(arms[0], arms[1], comparison)
+        blocks.append([bold.format(first), *rest])
+    if len(arms) > 1:
+        blocks += [_table(group) for group in words.by_weights(arms)]
+    blocks += [_arm(arm, bold) for arm in arms]
+    blocks += [_published(arm) for arm in arms]
+    blocks.append(_doubts(arms))
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def comparison_lines(a: Arm, b: Arm, found: Comparison) -> list[str]:
+    """What B takes against A, in one sentence; then what was compared, and what has to be known."""
+    stand = dict.fromkeys([*words.marks(a), *words.marks(b)])
+    first = "  ".join([words.sentence_of(found, a="A", b="B"), *stand])
+    lines = [first, f"  A: {a.label}", f"  B: {b.label}"]
+    lines = [wrapped for line in lines for wrapped in _wrap(line, "     ")]
+    notes = words.comparison_notes(a, b, found)
+    return lines + [wrapped for note in notes for wrapped in _wrap(f"  {note}", "  ")]
+
+
+def _table(arms: Sequence[Arm]) -> list[str]:
+    """A line for each arm, in the order in which they were asked for: nothing is ranked."""
+    head = ("", arms[0].unit, "±", "mean", "a repeat", "")
+    rows = [head]
     for arm in arms:
-        for doubt in arm.doubts:
-            of = (
-                f" (in {doubt.count} of {len(arm.repeats)} repeats)" if len(arm.repeats) > 1 else ""
+        found = arm.estimate
+        rows.append(
+            (
+                _short(arm.label, 28),
+                digits(found.mean if found else None),
+                words.difference(found.relative) if found and found.relative is not None else NONE,
+                watts(arm.mean_w),
+                seconds(arm.seconds),
+                " ".join(words.marks(arm)),
             )
-            which = f"{arm.label}: " if len(arms) > 1 else ""
-            lines += [
-                f"! {line}" if n == 0 else f"  {line}"
-                for n, line in enumerate(_wrapped(f"{which}{doubt.text}{of}", 96))
-            ]
-            if doubt.remedy:
-                lines += [f"  {line}" for line in _wrapped(doubt.remedy, 96)]
-    return "\n".join(lines).rstrip() + "\n"
+        )
+    wide = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    return [
+        (_INDENT + "  ".join(cell.rjust(wide[i]) if 0 < i < 5 else cell.ljust(wide[i])
+                             for i, cell in enumerate(row))).rstrip()
+        for row in rows
+    ]  # fmt: skip
 
 
-def verdict(found: Comparison, a: Arm, b: Arm) -> str:
-    """A comparison in a sentence or two."""
-    rounds = f"{found.rounds} round{'s' if found.rounds != 1 else ''}"
-    if found.low is None or found.high is None:
-        return f"{b.label} took {_change(found.ratio)} {a.label}; {rounds} tell no interval"
-    interval = f"{_percent(found.low - 1)} to {_percent(found.high - 1)} %, {rounds}"
-    if found.verdict == "not distinguishable":
-        seen = ""
-        if found.detectable is not None:
-            seen = (
-                f"; a difference of {100 * found.detectable:.2g} % would most likely have been seen"
-            )
-        elif found.aa_spread is not None:
-            seen = "; fewer than five rounds claim nothing"
-        return f"{a.label} and {b.label} are not distinguishable ({interval}){seen}"
-    return f"{b.label} takes {_change(found.ratio)} {a.label} ({interval})"
+def _short(text: str, most: int) -> str:
+    """A text shortened in its middle: settings that tell arms apart stand at its end."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2 - 1]}…{text[-(most - most // 2) :]}"
 
 
-def _percent(share: float) -> str:
-    percent = 100 * share
-    return f"{percent:+.2f}" if abs(percent) < 1 else f"{percent:+.1f}"
+def _arm(arm: Arm, bold: str) -> list[str]:
+    lines = _wrap(arm.label, _INDENT)
+    found = arm.estimate
+    if found is None:
+        head = "energy unknown"
+    else:
+        parts = [bold.format(f"{digits(found.mean)} {arm.unit}"), words.interval_words(found)]
+        head = "  ".join(part for part in parts if part)
+    lines.append("  ".join([f"{_INDENT}{head}", *words.marks(arm)]))
+    if wide := words.wide_words(arm):
+        lines += _wrap(_INDENT + wide, _INDENT)
+    for parts in (
+        words.more_words(arm),
+        words.operation_words(arm),
+        words.idle_words(arm),
+        [words.repeats_words(arm)],
+    ):
+        if parts:
+            lines += _wrap(_INDENT + " · ".join(parts), _INDENT)
+    return lines
 
 
-def _change(ratio: float) -> str:
-    change = 100 * (ratio - 1)
-    return f"{abs(change):.3g} % {'more' if change >= 0 else 'less'} energy than"
+def _published(arm: Arm) -> list[str]:
+    """What others published of the same job or similar ones."""
+    rows = comparable(arm).rows
+    if not rows:
+        return []
+    lines = _wrap(f"published of {arm.workload}, {arm.unit}{words.trained_words(arm)}", _INDENT)
+    for row in rows:
+        quoted = ", quoted by others" if row.confidence != "read" else ""
+        text = f"{digits(row.value)}  {row.likeness}; {row.about}; {row.source}{quoted}"
+        lines += _wrap(_INDENT + text, _INDENT * 2)
+    return lines
 
 
-def _table(unit: str, arms: Sequence[Arm], *, color: bool) -> Iterator[str]:
-    head = (
-        "",
-        unit_name(unit) if unit != "j_per_repeat" else "J each",
-        "energy",
-        "time",
-        "power",
-        "pJ/FLOP",
-    )
-    rows = [_row(arm) for arm in arms]
-    widths = [max(len(row[n]) for row in [head, *rows]) for n in range(len(head))]
-    widths[0] = min(max(widths[0], 8), LABEL_WIDTH)
-    yield _bold(_line(head, widths), color)
-    for arm, row in zip(arms, rows, strict=True):
-        yield _line(row, widths)
-        yield from (f"  {line}" for line in _wrapped(about(arm), 96))
-        for other in beside(arm):
-            yield from (f"  {line}" for line in _wrapped(other.words(), 96))
-    yield ""
+def _doubts(arms: Sequence[Arm]) -> list[str]:
+    lines = []
+    for text, remedy, about in together(arms):
+        lines += _wrap(f"! {text}" + (f" ({about})" if about else ""), _INDENT)
+        if remedy:
+            lines += _wrap(f"  {remedy}", _INDENT)
+    return lines
 
 
-def _row(arm: Arm) -> tuple[str, ...]:
-    found = arm.estimate()
-    answer = "–"
-    if found is not None:
-        answer = digits(found.mean)
-        if found.half_width is not None:
-            answer += f" ± {digits(found.half_width)}"
-    energy = arm.mean("energy_j")
-    pj = arm.mean("pj_per_flop")
-    return (
-        arm.label if len(arm.label) <= LABEL_WIDTH else f"{arm.label[: LABEL_WIDTH - 1]}…",
-        answer,
-        joules(energy),
-        seconds(arm.mean("seconds")),
-        watts(arm.mean_w()),
-        "–" if pj is None else digits(pj),
-    )
-
-
-def about(arm: Arm) -> str:
-    """What stands under an arm: how it was measured, and what else it comes to."""
-    found = arm.estimate()
-    parts = [f"{len(arm.repeats)} repeats in {len({r.block for r in arm.repeats})} processes"]
-    if len(arm.repeats) == 1:
-        parts = ["1 repeat"]
-    if found is not None and found.n > 2:
-        parts.append(f"median {digits(found.median)}")
-    gain = max(arm.gain())
-    if gain and arm.provenance is Provenance.MEASURED:
-        parts.append(f"sensor ± {100 * gain:.2g} %")
-    if arm.task == "text-to-video" and (energy := arm.mean("energy_j")) is not None:
-        videos = max(arm.repeats[0].work.get("videos", 1), 1)
-        parts.append(f"{watt_hours(energy / videos)} per clip")
-    tokens = arm.estimate("j_per_input_token")
-    if tokens is not None:
-        parts.append(f"{digits(tokens.mean)} J per input token")
-    tflops, share = arm.mean("tflops"), arm.peak_share()
-    if tflops is not None:
-        of = f" ({100 * share:.0f} % of the peak)" if share else ""
-        parts.append(f"{digits(tflops)} TFLOP/s{of}")
-    idle = arm.idle_w()["loaded"]
-    if idle is not None:
-        parts.append(f"idle {watts(idle)}")
-    if arm.provenance is Provenance.SIMULATED:
-        parts.append("SIMULATED")
-    elif arm.provenance is Provenance.MODELLED:
-        parts.append("MODELLED, not measured")
-    return ", ".join(parts)
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    first = cells[0].ljust(widths[0])
-    return "  ".join([first, *(c.rjust(w) for c, w in zip(cells[1:], widths[1:], strict=True))])
-
-
-def _wrapped(text: str, width: int = 98) -> list[str]:
-    import textwrap
-
-    return textwrap.wrap(text, width) or [""]
-
-
-def _bold(text: str, color: bool) -> str:
-    return f"\x1b[1m{text}\x1b[0m" if color else text
+def _wrap(text: str, indent: str) -> list[str]:
+    """Lines of at most `WIDTH` columns; a long word (a path) is broken."""
+    held = text.replace(" %", "\xa0%")
+    lines = textwrap.wrap(held, WIDTH, subsequent_indent=indent, break_on_hyphens=False)
+    return [line.replace("\xa0", " ") for line in lines]

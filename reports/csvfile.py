@@ -81,7 +81,7 @@ def render(runs: Sequence[tuple[Run, Summary]]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*COLUMNS, *extra])
     for row in table:
-        writer.writerow([_text(row.get(name)) for name in (*COLUMNS, *extra)])
+        writer.writerow([cell(row.get(name)) for name in (*COLUMNS, *extra)])
     return out.getvalue()
 
 
@@ -173,7 +173,7 @@ def _iso(real_ns: int | None) -> str | None:
     return f"{at.isoformat()}.{real_ns // 10**6 % 1000:03d}Z"
 
 
-def _text(value: Value) -> str:
+def cell(value: Value) -> str:
     """A cell: numbers with all their digits, truth as `true` or `false`, the unknown as nothing."""
     if value is None:
         return ""

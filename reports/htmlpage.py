@@ -26,6 +26,48 @@ _TEMPLATES = Path(__file__).with_name("templates")
 
 def render(run: Run, summary: Summary) -> str:
     """The page for one run; `summary` is that run's, or a window's of it."""
+    script = (_TEMPLATES / "report.js").read_text()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    phases = page.phase_rows(summary)
+    drawn = chart(run, summary)
+    return (
+        templates()
+        .get_template("report.html")
+        .render(
+            s=summary,
+            chart=drawn,
+            gap_legend=page.gap_legend(drawn, summary),
+            width=WIDTH,
+            height=HEIGHT,
+            title=page.title(summary),
+            started=page.started(summary),
+            marks=page.marks(summary),
+            answer=page.answer(summary),
+            trust=page.trust(summary),
+            net=page.net(summary),
+            cautions=page.cautions(summary),
+            weights=page.weights(summary),
+            phases=phases,
+            course_width=WIDTH_OF_COURSE,
+            course_height=HEIGHT_OF_COURSE,
+            flame=flame(summary),
+            outside=page.outside(summary),
+            mean_w=page.mean_w(summary),
+            not_added=page.not_added(summary),
+            devices=page.device_rows(summary),
+            work=about.work_facts(run, summary),
+            files=about.files(run, summary),
+            machine=about.machine_facts(summary),
+            method=about.method(run, summary),
+            style=Markup(stylesheet()),
+            script=Markup(script),
+            script_hash=Markup(f"sha256-{digest}"),
+        )
+    )
+
+
+def templates() -> jinja2.Environment:
+    """The templates, with numbers for people as filters; what they don't know is an error."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -36,40 +78,12 @@ def render(run: Run, summary: Summary) -> str:
     for name in ("joules", "watts", "watt_hours", "seconds", "percent", "share", "digits"):
         environment.filters[name] = _unbroken(name)
     environment.filters["sentence"] = page.sentence
-    script = (_TEMPLATES / "report.js").read_text()
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    phases = page.phase_rows(summary)
-    drawn = chart(run, summary)
-    return environment.get_template("report.html").render(
-        s=summary,
-        chart=drawn,
-        gap_legend=page.gap_legend(drawn, summary),
-        width=WIDTH,
-        height=HEIGHT,
-        title=page.title(summary),
-        started=page.started(summary),
-        marks=page.marks(summary),
-        answer=page.answer(summary),
-        trust=page.trust(summary),
-        net=page.net(summary),
-        cautions=page.cautions(summary),
-        weights=page.weights(summary),
-        phases=phases,
-        course_width=WIDTH_OF_COURSE,
-        course_height=HEIGHT_OF_COURSE,
-        flame=flame(summary),
-        outside=page.outside(summary),
-        mean_w=page.mean_w(summary),
-        not_added=page.not_added(summary),
-        devices=page.device_rows(summary),
-        work=about.work_facts(run, summary),
-        files=about.files(run, summary),
-        machine=about.machine_facts(summary),
-        method=about.method(run, summary),
-        style=Markup((_TEMPLATES / "report.css").read_text()),
-        script=Markup(script),
-        script_hash=Markup(f"sha256-{digest}"),
-    )
+    return environment
+
+
+def stylesheet(*more: str) -> str:
+    """The style of all pages, and what these files in templates/ add to it."""
+    return "".join((_TEMPLATES / name).read_text() for name in ("report.css", *more))
 
 
 def _unbroken(name: str) -> "people.Format":

@@ -1,53 +1,96 @@
-"""What cards nominally compute, and which energy for an operation is believable.
+"""What devices could do at most by their vendors' data sheets, and what an operation may cost.
 
-The peaks are those of the makers' data sheets for dense products, without sparsity: a scale to hold
-achieved speed against and no bound of efficiency, for a capped card computes more for each joule.
-bfloat16 stands for float16 too. From memory of the data sheets, so a share of the peak is a hint.
+Peaks are dense ones (data sheets often print figures with sparsity, which are twice as high and
+reached by none of these workloads). They stand in data/gpu_peaks.csv with their sources; a device
+that isn't in it, or a type of number that is ambiguous there, has none.
+
+An operation of a bf16 diffusion transformer takes 0.8 to 2.6 pJ on Hopper and Blackwell (the
+measurements of ML.ENERGY's benchmark v3 over traced operations: an H100 2.0 to 2.5 with diffusers,
+a tuned B200 about 0.8). A measured value far outside means that something else was measured than
+was meant: another number of steps, guidance ignored, several GPUs counted, a second program. Older
+cards take more, and so do small tensors that leave a card idle; so a caution is only raised outside
+0.3 to 8 pJ, and only for measured GPUs that compute in 16 bits. A GPU that waits for its host takes
+more as well: what lies above is worth a look, not an error.
 """
 
 import csv
+import re
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
 
-PLAUSIBLE_PJ = (0.3, 10.0)
-"""Diffusion transformers in bfloat16 take 0.8 to 2.6 pJ per operation on Hopper and Blackwell, by
-published measurements (ML.ENERGY's, of H100 and B200). Older cards take more, and small models more
-still, so the band is some three times as wide; outside of it something else is being measured than
-was meant: other steps, no guidance, another card's energy, weights on their way from the host."""
-HALF = ("bfloat16", "float16")
+from vidmeter.meter.device import Provenance
+from vidmeter.meter.summary import Caution
+from vidmeter.reports.arm import Arm
 
-
-def peak_tflops(name: str, dtype: str) -> float | None:
-    """The nominal dense peak of a card in TFLOP/s for a type of number; None if it isn't known."""
-    column = "bf16_tflops" if dtype in HALF else "fp32_tflops" if dtype == "float32" else None
-    if column is None or "LAPTOP" in _words(name):  # of those there are many sorts
-        return None
-    for row in _rows():
-        # The more special names come first in the file.
-        if _words(row["name"]) <= _words(name):
-            return float(row[column]) if row[column] else None
-    return None
+USUAL_PJ = (0.8, 2.6)
+PLAUSIBLE_PJ = (0.3, 8.0)
+_TABLE = Path(__file__).with_name("data") / "gpu_peaks.csv"
+_COLUMNS = {
+    "bfloat16": "bf16_tflops",
+    "bf16": "bf16_tflops",
+    "float16": "fp16_tflops",
+    "fp16": "fp16_tflops",
+}
 
 
-def implausible(pj_per_flop: float, dtype: str) -> str | None:
-    """What is wrong with an energy per operation, in a sentence; None if it is believable.
+class Peak(NamedTuple):
+    """A nominal dense peak, TFLOP/s, and where the figure is from."""
 
-    Only half-precision numbers are judged, which is what the published band is known for.
+    tflops: float
+    name: str
+    source: str
+
+
+def peak(device_name: str, dtype: str | None) -> Peak | None:
+    """The peak of a device for a type of number; None unless one row, and only one, is about it.
+
+    `float32` has none: whether TF32 is used is the program's choice and not known here.
     """
-    low, high = PLAUSIBLE_PJ
-    if dtype not in HALF or low <= pj_per_flop <= high:
+    column = _COLUMNS.get(dtype or "")
+    rows = [row for row in _rows() if re.search(row["match"], device_name)]
+    if column is None or len(rows) != 1 or not rows[0][column] or "MIG" in device_name:
         return None
-    return (
-        f"{pj_per_flop:.3g} pJ for each operation is implausible: networks like these take between "
-        f"{low:g} and {high:g} pJ"
+    return Peak(float(rows[0][column]), rows[0]["name"], rows[0]["source"])
+
+
+def share_of_peak(arm: Arm) -> tuple[float, Peak] | None:
+    """How much of one device's peak was reached; None where several or others were counted."""
+    if arm.tflops is None or arm.device_count != 1 or not arm.gpus_only or not _measured(arm):
+        return None
+    found = peak(arm.device_names[0], _dtype(arm))
+    return (arm.tflops / found.tflops, found) if found else None
+
+
+def implausible(arm: Arm) -> Caution | None:
+    """The doubt about an energy for an operation that can't well be; None where there is none."""
+    value = arm.pj_per_flop
+    if value is None or not _measured(arm) or not arm.gpus_only or _dtype(arm) not in _COLUMNS:
+        return None
+    low, high = PLAUSIBLE_PJ
+    if low <= value <= high:
+        return None
+    side = "less" if value < low else "more"
+    return Caution(
+        "implausible",
+        f"{value:.3g} pJ per FLOP is {side} than is plausible ({low:g} to {high:g}): perhaps"
+        " something else was measured than was meant",
+        "check steps, guidance, the devices counted, and what else ran"
+        if value < low
+        else "check which devices are counted, what else ran, and whether the GPU waited",
     )
 
 
-def _words(name: str) -> set[str]:
-    return set(name.upper().replace("-", " ").split())
+def _measured(arm: Arm) -> bool:
+    return arm.provenance is Provenance.MEASURED
+
+
+def _dtype(arm: Arm) -> str | None:
+    found = arm.settings.get("dtype") or arm.facts.get("dtype")
+    return str(found) if found else None
 
 
 @cache
-def _rows() -> list[dict[str, str]]:
-    text = (files("vidmeter.reports") / "data" / "gpu_peaks.csv").read_text("utf-8")
-    return list(csv.DictReader(text.splitlines()))
+def _rows() -> tuple[dict[str, str], ...]:
+    with _TABLE.open(newline="", encoding="utf-8") as file:
+        return tuple(csv.DictReader(file))

@@ -1,111 +1,138 @@
-"""Published energies beside measured ones: truly comparable, or plainly similar and not the same.
+"""Published energies beside an arm's own: which are of the same job, and which only resemble it.
 
-The rows (data/published_energy.csv) are measurements of GPUs by others, each with its hardware,
-method, source and how it was read: `read` in the primary data, `secondary` as quoted by somebody.
-Seconds of video are frames over the model's native rate, whatever rate a source assumed. A row is
-the same as an arm if model, resolution, frames, steps, batch and the number of GPUs are; the card
-and the software differ nearly always, so they are named with every row.
+The figures stand in data/published_energy.csv, each with its source, what was counted (`scope`),
+how, and whether it was read in the source itself (`read`) or quoted by others (`secondary`). J per
+second of video are for the model's own frame rate, whatever rate a source plays its videos at.
+
+Two figures are of the same job only if model, resolution, frames, steps, batch, number of GPUs and
+scope are alike; card and software always differ more or less, and are named. Everything else is
+shown as similar, with what differs. Nothing is held against a tiny version of a model, nor against
+energy that wasn't measured on GPUs.
 """
 
 import csv
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from vidmeter.meter.device import Kind, Provenance
-from vidmeter.reports.arms import Arm
-from vidmeter.reports.format import digits
+from vidmeter.meter.device import Provenance
+from vidmeter.reports.arm import Arm
 
-LIKE = ("height", "width", "frames", "steps", "batch")
-"""The settings that have to agree."""
+GPU_ONLY = "GPU only"
+MOST_SIMILAR = 4
+TINY = "-tiny"
+_TABLE = Path(__file__).with_name("data") / "published_energy.csv"
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
-    """A published energy of one clip, GPU only; `settings` as far as the source tells them."""
+class Published(NamedTuple):
+    """A published figure; `value` is in the unit of the arm that it stands beside.
 
-    workload: str
+    `differs` says in words what isn't alike; empty for the same job. `about` names card and stack.
+    """
+
+    id: str
     system: str
-    hardware: str
-    gpus: int
-    settings: dict[str, int]
-    energy_j: float
-    j_per_video_second: float | None
+    value: float
+    differs: tuple[str, ...]
+    about: str
     method: str
+    scope: str
     source: str
-    locator: str
+    url: str
     date: str
     confidence: str
 
-    def words(self) -> str:
-        """The row in a line: the value, where it was measured and who says so."""
-        value = "–" if self.j_per_video_second is None else digits(self.j_per_video_second)
-        quoted = "" if self.confidence == "read" else ", quoted second-hand"
-        return f"{value} J/s, {self.hardware}, {self.method} ({self.source}{quoted})"
-
-
-@dataclass(frozen=True, slots=True)
-class Beside:
-    """A published row beside an arm; `differs` is empty if they are truly comparable."""
-
-    row: Published
-    differs: tuple[str, ...]
-
-    def words(self) -> str:
-        """The row in a line, and whether it may be compared."""
+    @property
+    def likeness(self) -> str:
+        """Whether it is of the same job, in a few words."""
         if not self.differs:
-            return f"published: {self.row.words()}"
-        return f"similar, not the same ({'; '.join(self.differs)}): {self.row.words()}"
+            return "same model, size, frames and steps"
+        return f"similar, not the same: {', '.join(self.differs)}"
 
 
-def beside(arm: Arm, most: int = 4) -> list[Beside]:
-    """The published rows of an arm's model, the comparable ones first, then the most alike.
+class Comparable(NamedTuple):
+    """What was published of the same job, and of similar ones, the most alike first."""
 
-    None for what wasn't measured on a GPU of one's own, or is no released model.
-    """
-    if arm.workload is None or arm.provenance is not Provenance.MEASURED:
-        return []
-    found = [Beside(row, _differs(row, arm)) for row in published() if row.workload == arm.workload]
-    return sorted(found, key=lambda b: len(b.differs))[:most]
+    same: tuple[Published, ...]
+    similar: tuple[Published, ...]
+
+    @property
+    def rows(self) -> tuple[Published, ...]:
+        """All of them, the same job first."""
+        return self.same + self.similar
+
+
+NOTHING = Comparable((), ())
+
+
+def comparable(arm: Arm) -> Comparable:
+    """The published figures that say something about an arm."""
+    name = (arm.workload or "").lower()
+    if not name or name.endswith(TINY) or not arm.gpus_only:
+        return NOTHING
+    if arm.provenance is not Provenance.MEASURED or arm.estimate is None:
+        return NOTHING
+    rows = [
+        _published(row, value, tuple(_differences(arm, row)))
+        for row in published()
+        if row["model"] == name and row["task"] == arm.task and (value := _value(arm, row))
+    ]
+    same = tuple(row for row in rows if not row.differs)
+    similar = sorted((row for row in rows if row.differs), key=lambda row: len(row.differs))
+    return Comparable(same, tuple(similar[:MOST_SIMILAR]))
 
 
 @cache
-def published() -> tuple[Published, ...]:
-    """Every published row."""
-    text = (files("vidmeter.reports") / "data" / "published_energy.csv").read_text("utf-8")
-    return tuple(_row(row) for row in csv.DictReader(text.splitlines()))
+def published() -> tuple[dict[str, str], ...]:
+    """All published figures, as they stand in the data file; what is unknown is empty."""
+    with _TABLE.open(newline="", encoding="utf-8") as file:
+        return tuple(csv.DictReader(file))
 
 
-def _row(row: dict[str, str]) -> Published:
-    rate = row["j_per_video_second"]
+def _value(arm: Arm, row: dict[str, str]) -> float | None:
+    """The figure in the arm's own unit; None where it can't be had."""
+    if arm.headline == "j_per_video_second":
+        return float(row["j_per_video_second"]) if row["j_per_video_second"] else None
+    if arm.headline == "j_per_output_token" and row["per"] == "output token":
+        return float(row["value_j"])
+    return None
+
+
+def _differences(arm: Arm, row: dict[str, str]) -> Iterator[str]:
+    """What isn't alike, each in words; what one side doesn't say counts as different."""
+    if row["scope"] != GPU_ONLY:
+        yield f"counted: {row['scope']}"
+    if row["gpus"] != str(arm.device_count):
+        yield f"{row['gpus'] or 'unknown number of'} GPUs"
+    if arm.task == "language":
+        yield f"a loaded server, up to {row['batch']} requests at once"
+        return
+    settings = arm.settings
+    size = (_whole(settings.get("height")), _whole(settings.get("width")))
+    if None in size or (row["height"], row["width"]) != size:
+        yield f"{row['width'] or '?'}×{row['height'] or '?'}"
+    for name, word in (("frames", "frames"), ("steps", "steps")):
+        mine = arm.facts.get("steps_run") if name == "steps" else None
+        if row[name] != _whole(mine or settings.get(name)):
+            yield f"{row[name] or 'unknown'} {word}"
+    if row["batch"] != _whole(settings.get("batch", 1)):
+        yield f"batch {row['batch'] or 'unknown'}"
+    if row["settings"] and row["gpus"] == "1":
+        yield row["settings"]
+
+
+def _whole(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _published(row: dict[str, str], value: float, differs: tuple[str, ...]) -> Published:
+    about = ", ".join(part for part in (row["hardware"], row["stack"]) if part)
     return Published(
-        workload=row["workload"],
+        id=row["id"],
         system=row["system"],
-        hardware=row["hardware"],
-        gpus=int(row["gpus"] or 1),
-        settings={key: int(row[key]) for key in LIKE if row[key]},
-        energy_j=float(row["energy_j"]),
-        j_per_video_second=float(rate) if rate else None,
-        method=row["method"],
-        source=row["source"],
-        locator=row["locator"],
-        date=row["date"],
-        confidence=row["confidence"],
+        value=value,
+        differs=differs,
+        about=about,
+        **{k: row[k] for k in ("method", "scope", "source", "url", "date", "confidence")},
     )
-
-
-def _differs(row: Published, arm: Arm) -> tuple[str, ...]:
-    """What stands in the way of comparing, as `frames 49, not 81`."""
-    found = []
-    for key in LIKE:
-        ours, theirs = arm.settings.get(key), row.settings.get(key)
-        if theirs is None:
-            found.append(f"{key} not stated")
-        elif ours != theirs:
-            found.append(f"{key} {theirs}, not {ours}")
-    gpus = sum(kind is Kind.GPU for kind in arm.device_kinds())
-    if row.gpus != gpus:
-        found.append(f"{row.gpus} GPU{'s' if row.gpus > 1 else ''}, not {gpus}")
-    if any(kind is not Kind.GPU for kind in arm.device_kinds()):
-        found.append("of the GPU alone")
-    return tuple(found)

@@ -88,7 +88,7 @@ def _card() -> tuple[str, float] | None:
     """The first GPU here and its nominal TFLOP/s for bfloat16, if both are known."""
     from vidmeter.meter.errors import NoDevice
     from vidmeter.meter.sensors import Selection, open_sensors
-    from vidmeter.reports.peaks import peak_tflops
+    from vidmeter.reports.peaks import peak
 
     try:
         (sensor,) = open_sensors(Selection(("nvml",)), os.environ).sensors
@@ -96,8 +96,8 @@ def _card() -> tuple[str, float] | None:
         return None
     names = [device.name for device in sensor.devices]
     sensor.close()
-    peak = peak_tflops(names[0], "bfloat16") if names else None
-    return (names[0], peak) if peak else None
+    nominal = peak(names[0], "bfloat16") if names else None
+    return (names[0], nominal.tflops) if nominal else None
 
 
 def _here(card: tuple[str, float] | None) -> str:

@@ -1,42 +1,52 @@
-"""What a bench ends with: a table on the terminal, and its files."""
+"""What a bench ends with: the table in the terminal, and the reports in its folder."""
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
 
+from vidmeter.meter.comparing import Comparison
 from vidmeter.meter.run import Run
 from vidmeter.meter.summary import Summary
+from vidmeter.reports import benchcsv, benchjson, benchpage, benchtext, htmlpage, write
+from vidmeter.reports.arm import Arm
+from vidmeter.reports.arms import arms, compared
+from vidmeter.reports.terminal import for_stream
 from vidmeter.workloads.bench import Bench
 
 
 def report(bench: Bench, pairs: Sequence[tuple[Run, Summary]], *, color: bool) -> None:
-    """Print the table; write `results.*`, and a page of the repeat that is nearest each median."""
-    from vidmeter.reports import (
-        benchcsv,
-        benchjson,
-        benchpage,
-        benchtext,
-        htmlpage,
-        terminal,
-        write,
-    )
-    from vidmeter.reports.arms import arms_of, compared
+    """Print the results of all finished repeats, write the reports and say where they are.
 
-    arms = arms_of(pairs)
-    comparison = compared(arms[0], arms[1]) if bench.plan.versus and len(arms) == 2 else None
-    slugs = {arm.label: bench.slug(arm) for arm in bench.plan.arms}
-    files = []
-    for arm in arms:
-        typical = arm.median_repeat()
-        path = bench.folder / f"{slugs[arm.label]}.html"
-        files.append(write(htmlpage.render(typical.run, typical.summary), path, force=True))
-    links = {arm.label: f"{slugs[arm.label]}.html" for arm in arms}
-    for name, text in (
-        ("results.csv", benchcsv.render(arms)),
-        ("results.json", benchjson.render(arms, comparison)),
-        ("results.html", benchpage.render(arms, comparison, links=links)),
-    ):
-        files.append(write(text, bench.folder / name, force=True))
-    text = benchtext.render(arms, comparison, color=color)
-    print("\n" + terminal.for_stream(text, sys.stdout.encoding))
-    for file in files:
-        print(f"wrote {file}")
+    Raises BadRun if a report can't be written; the results are printed before that.
+    """
+    found = arms(pairs)
+    comparison = _comparison(bench, found)
+    _print(benchtext.render(found, comparison, color=color))
+    written = [
+        write(benchjson.render(found, comparison), bench.folder / "results.json", force=True),
+        write(benchcsv.render(found), bench.folder / "results.csv", force=True),
+    ]
+    pages = _pages(bench, found)
+    links = {label: quote(path.name) for label, path in pages.items()}
+    text = benchpage.render(found, comparison, links=links)
+    written.insert(0, write(text, bench.folder / "results.html", force=True))
+    for arm in found:
+        text = htmlpage.render(arm.middle.run, arm.middle.summary)
+        written.append(write(text, pages[arm.label], force=True))
+    _print("\n".join(["reports", *(f"  {path}" for path in written)]) + "\n")
+
+
+def _comparison(bench: Bench, found: Sequence[Arm]) -> Comparison | None:
+    """The second arm against the first, where that was asked for and both were measured."""
+    return compared(found[0], found[1]) if bench.plan.versus and len(found) == 2 else None
+
+
+def _pages(bench: Bench, found: Sequence[Arm]) -> dict[str, Path]:
+    """Where the page of each arm's middle repeat goes, by the arm's label."""
+    planned = {arm.label: bench.folder / f"{bench.slug(arm)}.html" for arm in bench.plan.arms}
+    return {arm.label: planned[arm.label] for arm in found}
+
+
+def _print(text: str) -> None:
+    print("\n" + for_stream(text, sys.stdout.encoding), end="", flush=True)

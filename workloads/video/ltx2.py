@@ -292,7 +292,7 @@ MODELS = (
         size_step=32,
         frame_step=8,
         source=_SOURCE,
-        flops=2.0171e14,
+        flops=1.98771e14,
         peaks=Peaks(2.5e9, 5.8e9),
         tiny=_TINY,
     ),

@@ -1,0 +1,122 @@
+"""What is drawn of a bench's repeats: a strip of points for each arm, with its intervals.
+
+Arms in one picture share one axis, so that they can be compared by eye. It doesn't begin at 0,
+because what is shown are differences of a few per cent; the page says so.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from vidmeter.meter.statistics import Interval
+from vidmeter.reports.arm import Arm
+from vidmeter.reports.axes import Tick
+from vidmeter.reports.format import digits
+
+_AROUND = 0.06
+"""Room at each end of the axis, as a share of what is drawn."""
+_NARROWEST = 0.01
+"""The axis spans at least this share of the values: repeats that agree are to look alike."""
+
+
+class Point(NamedTuple):
+    """A repeat, at `at` percent of the axis; `row` is its block's place in the strip, percent."""
+
+    at: float
+    row: float
+    number: int
+    block: int
+    outlier: bool
+    label: str
+
+
+class Bar(NamedTuple):
+    """An interval: where it begins and how long it is, percent of the axis, and its ends."""
+
+    left: float
+    width: float
+    low: float
+    high: float
+
+
+class Strip(NamedTuple):
+    """One arm's row; `mean` is at that percent of the axis."""
+
+    arm: Arm
+    mean: float
+    points: tuple[Point, ...]
+    interval: Bar | None
+    wide: Bar | None
+
+
+class Picture(NamedTuple):
+    """The strips of arms that answer with the same figure."""
+
+    unit: str
+    strips: tuple[Strip, ...]
+    ticks: tuple[Tick, ...]
+    from_zero: bool
+
+
+def picture(arms: Sequence[Arm]) -> Picture | None:
+    """The strips of these arms on one axis; None where no value is known."""
+    known = [arm for arm in arms if arm.estimate is not None]
+    ends = [end for arm in known for end in _ends(arm)]
+    if not ends:
+        return None
+    low, high = min(ends), max(ends)
+    middle = (low + high) / 2
+    half = max((high - low) / 2 * (1 + 2 * _AROUND), abs(middle) * _NARROWEST / 2) or 1.0
+    left, span = middle - half, 2 * half
+    return Picture(
+        known[0].unit,
+        tuple(_strip(arm, left, span) for arm in known),
+        _ticks(left, span),
+        left <= 0,
+    )
+
+
+def _ends(arm: Arm) -> list[float]:
+    found, wide = arm.estimate, arm.absolute
+    values = [r.per_unit[arm.headline] for r in arm.known]
+    if found is not None and found.low is not None and found.high is not None:
+        values += [found.low, found.high]
+    return values + ([wide.low, wide.high] if wide else [])
+
+
+def _strip(arm: Arm, left: float, span: float) -> Strip:
+    found = arm.estimate
+    assert found is not None  # `picture` takes no others
+    blocks = sorted({r.block for r in arm.known})
+    points = tuple(
+        Point(
+            at=100 * (r.per_unit[arm.headline] - left) / span,
+            row=100 * (blocks.index(r.block) + 1) / (len(blocks) + 1),
+            number=r.number,
+            block=r.block,
+            outlier=r.number in arm.outliers,
+            label=f"repeat {r.number}, process {r.block}: {digits(r.per_unit[arm.headline])}",
+        )
+        for r in arm.known
+    )
+    interval = None
+    if found.low is not None and found.high is not None:
+        interval = _bar(Interval(found.low, found.high), left, span)
+    wide = _bar(arm.absolute, left, span) if arm.absolute else None
+    return Strip(arm, 100 * (found.mean - left) / span, points, interval, wide)
+
+
+def _bar(of: Interval, left: float, span: float) -> Bar:
+    return Bar(100 * (of.low - left) / span, 100 * (of.high - of.low) / span, of.low, of.high)
+
+
+def _ticks(left: float, span: float) -> tuple[Tick, ...]:
+    """Round numbers, three to six of them."""
+    size = 10.0 ** math.floor(math.log10(span / 4))
+    step = next(s * size for s in (1, 2, 2.5, 5, 10) if s * size >= span / 4 * 0.999)
+    first = math.ceil(left / step - 1e-9)
+    count = int((left + span) / step + 1e-9) - first
+    return tuple(
+        Tick(100 * ((first + i) * step - left) / span, f"{(first + i) * step:.6g}")
+        for i in range(count + 1)
+    )
