@@ -10,7 +10,7 @@ import difflib
 import importlib
 import importlib.util
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -158,6 +158,23 @@ def load_workload(name: str, settings: Mapping[str, object] | None = None) -> Wo
             "module:attribute names one of your own"
         )
     return cast(Workload, model.workload(settings or {}))
+
+
+def asked_for(words: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
+    """Names of workloads or suites, each with the `NAME=VALUE` settings that follow it.
+
+    Raises WorkloadUnavailable for a setting that follows none.
+    """
+    groups: list[tuple[str, dict[str, str]]] = []
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            groups.append((word, {}))
+        elif groups and name:
+            groups[-1][1][name] = value
+        else:
+            raise WorkloadUnavailable(f"{word} stands for no setting of a workload before it")
+    return groups
 
 
 def _from_dotted_path(name: str, settings: Mapping[str, object]) -> Workload:

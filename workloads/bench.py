@@ -111,12 +111,13 @@ class Bench:
 
     def count_operations(self, say: Callable[[str], None]) -> None:
         """Count what each arm's repeats took, in another process, and keep it with their runs."""
-        for number, arm in enumerate(self.plan.arms):
-            made = repeats_of(number, self.blocks)
-            if arm.workload is None or not made:
-                continue
-            operations = _operations(arm, say)
-            for repeat in made if operations else ():
+        made = {
+            number: repeats
+            for number, arm in enumerate(self.plan.arms)
+            if arm.workload is not None and (repeats := repeats_of(number, self.blocks))
+        }
+        for number, operations in _operations({n: self.plan.arms[n] for n in made}, say):
+            for repeat in made[number]:
                 path = self.folder / repeat.path
                 run = load(path)
                 annotate(path, {**(run.workload or {}), "operations": operations})
@@ -266,16 +267,27 @@ class Bench:
         tools.say(f"{self.plan.arms[chosen.arm].label}: {', '.join(parts)}")
 
 
-def _operations(arm: Arm, say: Callable[[str], None]) -> Mapping[str, float] | None:
-    settings = [f"{k}={v}" for k, v in arm.settings.items()]
-    command = [sys.executable, "-m", "vidmeter.workloads.operations", str(arm.workload), *settings]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = (done.stderr.strip() or "no reason given").splitlines()[-1]
-        say(f"{arm.label}: operations are not counted: {last.removeprefix('vidmeter: ')}")
-        return None
-    counted: Mapping[str, float] | None = json.loads(done.stdout)
-    return counted
+def _operations(
+    arms: Mapping[int, Arm], say: Callable[[str], None]
+) -> Iterator[tuple[int, Mapping[str, float]]]:
+    """The operations of a repeat of each arm, by its number, as soon as they are counted."""
+    words = [
+        word
+        for arm in arms.values()
+        for word in (str(arm.workload), *(f"{k}={v}" for k, v in arm.settings.items()))
+    ]
+    command = [sys.executable, "-m", "vidmeter.workloads.operations", *words]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as counting:
+        assert counting.stdout is not None
+        for number, arm in arms.items():
+            line = counting.stdout.readline()
+            told = json.loads(line) if line else {"why": "the process that counts them ended"}
+            if told is not None and "why" in told:
+                say(f"{arm.label}: operations are not counted: {told['why']}")
+            elif told is not None:
+                yield number, told
 
 
 def _duration(seconds: float) -> str:

@@ -10,21 +10,14 @@ import sys
 from collections.abc import Sequence
 
 from vidmeter.meter.errors import VidmeterError
-from vidmeter.workloads.base import load_workload
+from vidmeter.workloads.base import asked_for, load_workload
 
 
 def main(words: Sequence[str]) -> int:
     """Check the workloads; each name is followed by its settings."""
     device, *rest = words
-    asked: list[tuple[str, dict[str, object]]] = []
-    for word in rest:
-        name, equals, value = word.partition("=")
-        if equals:
-            asked[-1][1][name] = value
-        else:
-            asked.append((word, {}))
     refused = 0
-    for name, settings in asked:
+    for name, settings in asked_for(rest):
         try:
             workload = load_workload(name, settings)
             if (check := getattr(workload, "check", None)) is not None:

@@ -126,7 +126,7 @@ def next_block(plan: Plan, blocks: Sequence[Block], spent_s: float) -> Next | St
     rules = plan.rules
     if plan.versus and _comparison_is_enough(plan, blocks):
         return Stop("the comparison is within its target")
-    reasons = dict.fromkeys(range(len(plan.arms)), "")
+    reasons: dict[int, str] = {}
     rounds = max([b.round for b in blocks], default=1)
     for round_ in (rounds, rounds + 1):
         for arm in order_of(plan, round_):
@@ -141,7 +141,20 @@ def next_block(plan: Plan, blocks: Sequence[Block], spent_s: float) -> Next | St
                 if spent_s + expected_s > rules.budget_s:
                     return Stop(f"the budget of {rules.budget_s:g} s is used up")
             return _block(plan, arm, round_, blocks)
-    return Stop("; ".join(dict.fromkeys(reasons.values())))
+    return Stop(_in_one({plan.arms[arm].label: reasons[arm] for arm in sorted(reasons)}))
+
+
+def _in_one(reasons: Mapping[str, str]) -> str:
+    """`a: within ±2 %; 5 others: 20 repeats are the most`; just the reason if all have it."""
+    whose: dict[str, list[str]] = {}
+    for label, reason in reasons.items():
+        whose.setdefault(reason, []).append(label)
+    if len(whose) == 1:
+        return next(iter(whose))
+    return "; ".join(
+        f"{labels[0] if len(labels) == 1 else f'{len(labels)} others'}: {reason}"
+        for reason, labels in sorted(whose.items(), key=lambda item: len(item[1]))
+    )
 
 
 def order_of(plan: Plan, round_: int) -> list[int]:
@@ -200,22 +213,21 @@ def rounds_of(blocks: Sequence[Block]) -> list[tuple[float, float]]:
 def _done(plan: Plan, arm: int, blocks: Sequence[Block]) -> str | None:
     """Why an arm needs no more blocks; None if it does."""
     rules, mine = plan.rules, [b for b in blocks if b.arm == arm]
-    label = plan.arms[arm].label
     trouble = next((b.trouble for b in mine if b.trouble), None)
     if trouble is not None:
-        return f"{label}: {trouble}"
+        return trouble
     made = repeats_of(arm, blocks)
     wanted = _wanted(plan, arm)
     if wanted is not None:
-        return f"{label}: all repeats are made" if len(made) >= wanted else None
+        return "all repeats are made" if len(made) >= wanted else None
     if len(made) >= rules.most_repeats:
-        return f"{label}: {rules.most_repeats} repeats"
+        return f"{rules.most_repeats} repeats are the most"
     if plan.versus:
         return None
     values = [[r.energy_j for r in b.repeats if r.energy_j is not None] for b in mine]
     known = [block for block in values if block]
     if not known:
-        return f"{label}: no energy could be stated" if mine else None
+        return "no energy could be stated" if mine else None
     verdict = enough(
         estimate(known),
         sum(r.seconds for r in made),
@@ -224,7 +236,7 @@ def _done(plan: Plan, arm: int, blocks: Sequence[Block]) -> str | None:
         least_blocks=rules.least_blocks,
         least_s=_least_s(plan, arm),
     )
-    return f"{label}: within ±{100 * rules.target:g} %" if verdict.holds else None
+    return f"within ±{100 * rules.target:g} %" if verdict.holds else None
 
 
 def _comparison_is_enough(plan: Plan, blocks: Sequence[Block]) -> bool:

@@ -112,6 +112,25 @@ def test_tiles_overlap_and_are_more_work() -> None:
     assert 1.2 * plain < tiled < 3 * plain
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["hunyuanvideo-tiny", "mochi-1-tiny"])
+def test_tiles_that_are_alike_are_counted_as_often_as_they_are_decoded(name: str) -> None:
+    import torch
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    settings = {"height": 320, "width": 448, "frames": 13, "vae_tiling": "on"}
+    workload = _tiny(name, settings)
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+        vae = workload.model.parts["vae"]().eval()
+        vae.enable_tiling()
+        latents = torch.zeros(workload.model.decoded(workload.model.layout, workload.size))
+        with counter() as done:
+            vae.decode(latents)
+
+    counted = count_video(workload.model, workload.settings, workload.size).decode
+    assert counted == pytest.approx(done.get_total_flops(), rel=1e-9)
+
+
 def _tiny(name: str, settings: dict[str, object]) -> TextToVideo:
     workload = load_workload(name, settings)
     assert isinstance(workload, TextToVideo)
@@ -133,11 +152,15 @@ def test_a_process_of_its_own_tells_them_as_json() -> None:
     assert operations["total"] == sum(operations[phase] for phase in phases) > 0
 
 
-@pytest.mark.parametrize(
-    "words", [(), ("nothing",), ("wan2.1-t2v-1.3b", "colour=red"), ("wan2.1-t2v-1.3b", "steps=x")]
-)
-def test_bad_arguments_are_one_line_and_exit_code_2(words: tuple[str, ...]) -> None:
-    told = _operations(*words)
+def test_many_workloads_are_counted_in_one_process_and_one_that_cant_be_is_told_apart() -> None:
+    told = _operations("gpt-2", "batch=2", "wan2.1-t2v-1.3b", "colour=red", "gpt-2")
     assert told.returncode == 2
-    assert told.stdout == ""
-    assert len(told.stderr.splitlines()) == 1
+    first, refused, last = map(json.loads, told.stdout.splitlines())
+    assert first["total"] == 2 * last["total"]
+    assert "colour" in refused["why"]
+
+
+def test_without_arguments_it_says_how_it_is_used() -> None:
+    told = _operations()
+    assert told.returncode == 2
+    assert told.stderr.startswith("usage: python -m vidmeter.workloads.operations")

@@ -11,6 +11,7 @@ from typing import Any
 from vidmeter.cli.options import UsageError, add_sensor_options, colors, order_of, positive, say
 from vidmeter.cli.run import meter_with_live_line
 from vidmeter.meter.command import Metered, check_room
+from vidmeter.workloads.base import asked_for
 from vidmeter.workloads.bench import INTERRUPTED, STATE, Bench, Tools, check_arms
 from vidmeter.workloads.protocol import COMMANDS, QUICK, Arm, Plan, Rules
 from vidmeter.workloads.suite import load_suite, suite_names
@@ -178,7 +179,7 @@ def _arms(arguments: argparse.Namespace) -> tuple[list[Arm], bool]:
         shared["weights"] = arguments.weights
     arms: list[Arm] = []
     quick = False
-    for name, settings in _grouped(arguments.names or ["quick"]):
+    for name, settings in asked_for(arguments.names or ["quick"]):
         if name in suite_names() or name.endswith(".toml"):
             suite = load_suite(name)
             quick = quick or suite.quick
@@ -200,7 +201,7 @@ def _arms(arguments: argparse.Namespace) -> tuple[list[Arm], bool]:
             raise UsageError("bench: --vs compares one workload with one other")
         first = arms[0]
         words = arguments.vs if "=" not in arguments.vs[0] else [first.workload, *arguments.vs]
-        others = list(_grouped(words))
+        others = list(asked_for(words))
         if len(others) != 1:
             raise UsageError("bench: --vs compares one workload with one other")
         name, settings = others[0]
@@ -212,19 +213,6 @@ def _arms(arguments: argparse.Namespace) -> tuple[list[Arm], bool]:
 def _arm(name: str, settings: dict[str, Any], device: str) -> Arm:
     label = " ".join([name, *(f"{key}={value}" for key, value in settings.items())])
     return Arm(label, name, settings, device=device)
-
-
-def _grouped(words: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
-    """Names, each with the settings that follow it."""
-    groups: list[tuple[str, dict[str, Any]]] = []
-    for word in words:
-        if "=" not in word:
-            groups.append((word, {}))
-        elif groups:
-            groups[-1][1].update([_setting(word)])
-        else:
-            raise UsageError(f"bench: {word} comes before any workload")
-    return groups
 
 
 def _rules(arguments: argparse.Namespace, base: Rules, *, quick: bool) -> Rules:
