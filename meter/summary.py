@@ -278,20 +278,6 @@ class Summary:
         return (self.end_ns - self.start_ns) / 1e9
 
     @property
-    def answering(self) -> "Summary | PhaseSummary":
-        """What the figures per unit of work are to be taken from.
-
-        A reference workload answers for the phase in which it made its videos: loading and
-        warming up stand outside. Any other command answers for the whole run.
-        """
-        if self.workload is not None:
-            for phase in self.phases:
-                unit = phase.per_unit.get("j_per_video_second")
-                if len(phase.path) == 1 and unit and unit.value is not None:
-                    return phase
-        return self
-
-    @property
     def simulated(self) -> bool:
         """Whether any of its devices is simulated."""
         return any(d.device.provenance is Provenance.SIMULATED for d in self.devices)

@@ -109,13 +109,8 @@ def marks(summary: Summary) -> list[tuple[str, str]]:
 
 def answer(summary: Summary) -> list[Figure]:
     """The figures that the run was made for, the first one the most wanted."""
-    answering = summary.answering
-    found = [_figure(name, unit) for name, unit in answering.per_unit.items()]
+    found = [_figure(name, unit) for name, unit in summary.per_unit.items()]
     figures = [figure for figure in found if figure is not None]
-    if answering is not summary:
-        whole_run = _figure("j_per_video_second", summary.per_unit["j_per_video_second"])
-        if whole_run is not None:
-            figures.append(whole_run._replace(unit=f"{whole_run.unit}, with loading and all"))
     total = summary.total
     whole = PerUnit(total.energy_j, total.low_j, total.high_j)
     joules, kilo = ("kJ", 1e3) if (total.covered_j or 0.0) >= 1e4 else ("J", 1.0)

@@ -100,15 +100,14 @@ def _head(summary: Summary) -> str:
 def _answer(summary: Summary, bold: str) -> list[str]:
     marks = [provenance_in_words(summary.total), "" if summary.total.trusted else "NOT TRUSTED"]
     mark = "".join(f"  {m}" for m in marks if m)
-    answering = summary.answering
     lines = []
-    headline = answering.per_unit.get("j_per_video_second")
+    headline = summary.per_unit.get("j_per_video_second")
     if headline and headline.value is not None:
         text = f"{digits(headline.value)} J per second of video"
         lines.append(f"  {bold.format(text)}{_between(headline)}{mark}")
     rest = [
         f"{digits(unit.value)} {unit_name(name)}"
-        for name, unit in answering.per_unit.items()
+        for name, unit in summary.per_unit.items()
         if name != "j_per_video_second" and unit.value is not None
     ]
     if rest:
@@ -123,10 +122,7 @@ def _answer(summary: Summary, bold: str) -> list[str]:
 
 
 def _other_answers(summary: Summary) -> list[str]:
-    """The same figure for other stretches than the headline's."""
-    if summary.answering is not summary:
-        whole = summary.per_unit["j_per_video_second"].value
-        return [f"{digits(whole)} J per second of video with loading and all"]
+    """The same figure for the phases that made video."""
     return [
         f"{digits(unit.value)} J per second of video in {phase.path[0]} alone{_between(unit)}"
         for phase in summary.phases

@@ -11,7 +11,10 @@ STEPS = {
     "ruff format": [sys.executable, "-m", "ruff", "format", "--check", "."],
     "mypy": [sys.executable, "-m", "mypy"],
     "import-linter": [str(Path(sys.executable).with_name("lint-imports"))],
-    "pytest": [sys.executable, "-m", "pytest", *sys.argv[1:]],
+    "pytest": [
+        *(sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadgroup"),
+        *sys.argv[1:],
+    ],
 }
 
 

@@ -9,7 +9,19 @@ import pytest
 
 from tests.simulated_driver.driver import Driver, build, build_clock
 
+BUSY = ("workloads", "examples", "meter/instrument", "cli/test_bench.py", "cli/test_phases.py")
+"""Tests that keep a core busy; the others look at clocks, and mostly wait. One of each sort runs at
+a time where there are two processes: `pytest -n 2 --dist loadgroup`, as check.py does."""
 HIDDEN = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        where = item.path.relative_to(Path(__file__).parent).as_posix()
+        group = "busy" if where.startswith(BUSY) else "timed"
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

@@ -283,7 +283,7 @@ def _operations(
         assert counting.stdout is not None
         for number, arm in arms.items():
             line = counting.stdout.readline()
-            told = json.loads(line) if line else {"why": "the process that counts them ended"}
+            told: Any = json.loads(line) if line else {"why": "the process that counts them ended"}
             if told is not None and "why" in told:
                 say(f"{arm.label}: operations are not counted: {told['why']}")
             elif told is not None:

@@ -47,7 +47,8 @@ MODELS = (
         layout=Layout(channels=12, text_tokens=256, text_channels=4096, temporal=6),
         inputs=_inputs,
         flops=6.029907e14,
-        peaks=Peaks(2.6e9, 65.0e9),
+        peaks=Peaks(4.9e9, 65.0e9),  # both halves of the guidance in one run
+        least_steps=2,  # its schedule divides by the half of them
         encoders={"text_encoder": 256},
         frame_step=6,
         # Its attention is always torch's own.

@@ -76,8 +76,9 @@ Inputs = Mapping[str, Any]
 class Peaks:
     """Memory above the weights at the native size, in bytes, while denoising and while decoding.
 
-    Storages alive at once, counted without running (docs/workloads.md). Both grow with the pixels
-    of a frame; with the frames too, but for `decode_b` where the VAE decodes `in_chunks`.
+    Storages alive at once, counted without running; where both halves of the guidance run as one
+    batch, of both. They grow with the pixels of a frame, and with the frames, but for `decode_b`
+    where the VAE decodes `in_chunks`.
     """
 
     denoise_b: float
