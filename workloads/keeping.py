@@ -79,7 +79,9 @@ def _differs(settings: Mapping[str, Any], facts: Mapping[str, Any]) -> list[str]
     found = []
     if facts.get("steps_run") not in (None, settings.get("steps")):
         found.append(f"{settings.get('steps')} steps were asked for, {facts['steps_run']} were run")
-    asked, used = settings.get("attention", "default"), facts.get("attention_backend")
-    if asked != "default" and used is not None and used != asked:
-        found.append(f"attention {asked} was asked for, {used} was used")
-    return found
+    attention = facts.get("attention_backend") or facts.get("attention_implementation")
+    for name, used in (("attention", attention), ("dtype", facts.get("dtype"))):
+        asked = settings.get(name, "default")
+        if asked != "default" and used not in (None, asked):
+            found.append(f"{name} {asked} was asked for, {used} was used")
+    return found + list(facts.get("unlike_released") or ())

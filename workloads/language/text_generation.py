@@ -16,7 +16,7 @@ import vidmeter
 from vidmeter.meter.errors import VidmeterError, WorkloadUnavailable
 from vidmeter.workloads.base import TINY, Parameter, Produced, Setting, require, settle
 from vidmeter.workloads.checkpoints import HUB, load_weights
-from vidmeter.workloads.facts import component, surroundings
+from vidmeter.workloads.facts import networks, require_class, surroundings
 from vidmeter.workloads.language.memory import needed_b, smaller
 from vidmeter.workloads.language.model import LanguageModel
 from vidmeter.workloads.memory import BYTES, check_memory
@@ -118,7 +118,7 @@ class TextGeneration:
         self._network.generation_config = self._asked()
         self._facts = {
             **origin,
-            "components": {"model": component(self._network)},
+            **networks({"model": self._network}, {"model": self.model.part}, "model"),
             "attention_implementation": self._network.config._attn_implementation,
             **surroundings(place, PACKAGES),
         }
@@ -237,9 +237,7 @@ class TextGeneration:
         network = named("transformers.AutoModelForCausalLM").from_pretrained(
             place, torch_dtype=getattr(torch, str(self.settings["dtype"])), **self._attention()
         )
-        kind = self.model.part.make.rpartition(".")[2]
-        if type(network).__name__ != kind:
-            raise ValueError(f"it holds a {type(network).__name__}, not a {kind}")
+        require_class(network, self.model.part)
         return network
 
 

@@ -4,7 +4,6 @@ On the hub the motion modules stand apart from the image model they are put into
 weights holds the whole pipeline.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -46,7 +45,7 @@ def _is_adapter(place: str) -> bool:
     return place in (_LIGHTNING, "guoyww/animatediff-motion-adapter-v1-5-2")
 
 
-def _load(place: str, keywords: Mapping[str, Any]) -> Any:
+def _load(place: str, **keywords: Any) -> Any:
     pipeline = named("diffusers.AnimateDiffPipeline")
     if not _is_adapter(place):
         return pipeline.from_pretrained(place, torch_dtype=keywords["torch_dtype"])

@@ -151,7 +151,7 @@ class Model:
     """The videos in what the pipeline returns: a batch of them."""
     dress: Callable[[Any, Mapping[str, Any]], None] | None = None
     """What is done to the pipeline for the settings, once it is built or loaded."""
-    load: Callable[[str, Mapping[str, Any]], Any] | None = None
+    load: Callable[..., Any] | None = None
     """Loads the pipeline from a place and with keyword arguments; None: `from_pretrained`."""
     is_tiny: bool = False
 

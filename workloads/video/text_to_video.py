@@ -10,7 +10,7 @@ import vidmeter
 from vidmeter.meter.errors import VidmeterError
 from vidmeter.workloads.base import Parameter, Produced, Setting, require, settle
 from vidmeter.workloads.checkpoints import load_weights
-from vidmeter.workloads.facts import component, surroundings
+from vidmeter.workloads.facts import networks, require_class, surroundings
 from vidmeter.workloads.memory import INSTEAD, check_memory, needed_b
 from vidmeter.workloads.parts import named
 from vidmeter.workloads.placing import choose_device
@@ -221,9 +221,11 @@ class TextToVideo:
 
         dtypes = {name: getattr(torch, dtype) for name, dtype in self._dtypes().items()}
         keywords = {"torch_dtype": dtypes, **self.model.options}
-        if self.model.load is not None:
-            return self.model.load(place, keywords)
-        return named(self.model.pipeline).from_pretrained(place, **keywords)
+        load = self.model.load or named(self.model.pipeline).from_pretrained
+        pipeline = load(place, **keywords)
+        for name in (*self.model.denoisers, "vae"):
+            require_class(getattr(pipeline, name), self.model.parts[name])
+        return pipeline
 
     def _built(self, place: str) -> Any:
         import torch
@@ -243,11 +245,11 @@ class TextToVideo:
 
 
 def _facts(pipeline: Any, model: Model, place: str) -> dict[str, Any]:
-    networks = {name: getattr(pipeline, name) for name in model.networks()}
+    found = {name: getattr(pipeline, name) for name in model.networks()}
     return {
         "pipeline": type(pipeline).__name__,
         "scheduler": type(pipeline.scheduler).__name__,
-        "components": {name: component(network) for name, network in networks.items()},
+        **networks(found, model.networks(), model.denoisers[0]),
         "attention_backend": attention_backend(getattr(pipeline, model.denoisers[0])),
         **surroundings(place, PACKAGES),
     }

@@ -1,0 +1,172 @@
+"""Trained weights, by the frameworks' own loading code: a checkpoint that is saved and loaded."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vidmeter.meter.errors import WorkloadUnavailable
+from vidmeter.workloads.base import load_workload
+from vidmeter.workloads.checkpoints import fingerprint
+from vidmeter.workloads.video.text_to_video import TextToVideo
+
+UNIT: dict[str, object] = {"height": 64, "width": 96, "frames": 9, "steps": 2}
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _frameworks() -> None:
+    for package in ("torch", "diffusers", "transformers", "accelerate"):
+        pytest.importorskip(package, reason="the extra vidmeter[workloads] is not installed")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(wan: TextToVideo, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds the whole pipeline of the tiny Wan."""
+    folder = tmp_path_factory.mktemp("wan") / "checkpoint"
+    wan._pipeline.save_pretrained(folder)
+    return folder
+
+
+def loaded(name: str, weights: Path | str, **settings: object) -> TextToVideo:
+    workload = load_workload(name, {**UNIT, **settings, "weights": str(weights)})
+    assert isinstance(workload, TextToVideo)
+    workload.prepare("cpu")
+    return workload
+
+
+def pictures(workload: TextToVideo) -> Any:
+    pipeline = workload._pipeline
+    return workload.model.videos(pipeline(**{**workload._arguments(0), "num_inference_steps": 2}))
+
+
+def alike(one: Any, other: Any) -> bool:
+    """To within rounding, which depends on where in memory weights lie; pictures vary by 0.03."""
+    return one.shape == other.shape and float((one - other).abs().max()) < 1e-5
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_loaded_pipeline_makes_the_pictures_of_the_one_that_was_saved(
+    wan: TextToVideo, checkpoint: Path
+) -> None:
+    workload = loaded("wan2.1-t2v-1.3b-tiny", checkpoint)
+    assert alike(pictures(workload), pictures(wan))
+    facts = workload.facts()
+    assert facts["weights"] == "path"
+    assert facts["checkpoint"] == str(checkpoint)
+    assert facts["fingerprint"] == fingerprint(checkpoint)
+    assert facts["components"] == wan.facts()["components"], "same classes, sizes and types"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_loaded_pipeline_takes_the_settings_of_a_random_one(checkpoint: Path) -> None:
+    stated: dict[str, Any] = {"dtype": "bfloat16", "vae_tiling": "on"}
+    workload = loaded("wan2.1-t2v-1.3b-tiny", checkpoint, **stated)
+    random = loaded("wan2.1-t2v-1.3b-tiny", "random", **stated)
+    # Some of its layers stay float32 in both.
+    assert workload.facts()["components"] == random.facts()["components"]
+    assert workload.facts()["dtype"] == "bfloat16"
+    assert workload._pipeline.vae.use_tiling
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_folder_of_a_whole_animatediff_pipeline_is_loaded(tmp_path: Path) -> None:
+    settings = {"height": 64, "width": 64, "frames": 4}
+    built = load_workload("animatediff-tiny", {**settings, "steps": 2})
+    assert isinstance(built, TextToVideo)
+    built.prepare("cpu")
+    built._pipeline.save_pretrained(tmp_path / "checkpoint")
+    again = loaded("animatediff-tiny", tmp_path / "checkpoint", **settings)
+    assert alike(pictures(again), pictures(built))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_checkpoint_of_another_size_than_the_released_one_is_told_by_its_facts(
+    checkpoint: Path,
+) -> None:
+    small = load_workload("wan2.1-t2v-1.3b", {**UNIT, "weights": str(checkpoint)})
+    assert isinstance(small, TextToVideo)
+    small.prepare("cpu")
+    unlike = small.facts()["unlike_released"]
+    assert len(unlike) == 3
+    assert any(
+        re.fullmatch(r"transformer has [\d,]+ parameters, the released one 1,418,996,800", u)
+        for u in unlike
+    )
+    assert loaded("wan2.1-t2v-1.3b-tiny", checkpoint).facts()["unlike_released"] == []
+
+
+def test_a_fingerprint_tells_checkpoints_apart_by_names_sizes_and_shapes(tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    def told(folder: str, **tensors: Any) -> str:
+        path = tmp_path / folder / "transformer" / "model.safetensors"
+        path.parent.mkdir(parents=True)
+        save_file(tensors, path)
+        (path.parent / "config.json").write_text(folder)  # no weights, so it counts for nothing
+        return fingerprint(tmp_path / folder)
+
+    first = told("a", weight=torch.zeros(4, 8))
+    assert told("b", weight=torch.zeros(4, 8)) == first
+    assert told("c", weight=torch.zeros(8, 4)) != first
+    assert told("d", bias=torch.zeros(4, 8)) != first
+    (tmp_path / "b" / "transformer").rename(tmp_path / "b" / "unet")
+    assert fingerprint(tmp_path / "b") != first
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_no_checkpoint_is_refused_in_one_line(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "model_index.json").write_text(json.dumps({"_class_name": "WanPipeline"}))
+    for weights, word in (
+        (tmp_path / "nothing", "is no folder: take random, hub, or the folder of a checkpoint"),
+        (tmp_path / "empty", "is no checkpoint that can be loaded"),
+        (broken, "is no checkpoint that can be loaded"),
+    ):
+        with pytest.raises(WorkloadUnavailable, match=word) as refused:
+            loaded("wan2.1-t2v-1.3b-tiny", weights)
+        assert "\n" not in str(refused.value)
+    with pytest.raises(WorkloadUnavailable, match=r"a WanTransformer3DModel, not a Mochi"):
+        loaded("mochi-1-tiny", checkpoint, frames=7)
+
+
+@pytest.mark.parametrize("forbidden", ["1", "0"])
+def test_a_hub_that_can_not_be_reached_is_one_line_that_says_what_to_do(
+    tmp_path: Path, forbidden: str
+) -> None:
+    code = """
+from vidmeter.meter.errors import WorkloadUnavailable
+from vidmeter.workloads.base import load_workload
+try:
+    load_workload("wan2.1-t2v-1.3b-tiny", {"weights": "hub"}).prepare("cpu")
+except WorkloadUnavailable as refused:
+    print(refused)
+"""
+    # A port of one's own machine where nobody listens, instead of the hub.
+    environ = {
+        "HF_HUB_OFFLINE": forbidden, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path),
+        "PATH": "/usr/bin", "HOME": str(tmp_path),
+    }  # fmt: skip
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environ,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert time.monotonic() - began < 60
+    (line,) = done.stdout.splitlines()
+    assert "hf download Wan-AI/Wan2.1-T2V-1.3B-Diffusers" in line
+    assert "weights=PATH" in line
+    assert ("HF_HUB_OFFLINE forbids" in line) == (forbidden == "1")
