@@ -173,7 +173,7 @@ def asked_for(words: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
         elif groups and name:
             groups[-1][1][name] = value
         else:
-            raise WorkloadUnavailable(f"{word} stands for no setting of a workload before it")
+            raise WorkloadUnavailable(f"{word} comes before any workload")
     return groups
 
 

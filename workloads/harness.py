@@ -214,6 +214,7 @@ def _set_up_process(settings: Mapping[str, str]) -> None:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
     # Notices about optional packages are not this program's output.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     # Threads that spin at barriers burn a core each while they wait, which would be measured.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

@@ -23,6 +23,7 @@ def wan() -> Iterator[TextToVideo]:
         pytest.importorskip(package, reason="the extra vidmeter[workloads] is not installed")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     import torch
 
     torch.set_num_threads(1)

@@ -52,11 +52,13 @@ MODELS = (
         layout=Layout(4, text_tokens=512, text_channels=4096),
         encoders={"text_encoder": 512},
         inputs=_inputs,
-        defaults={"vae_tiling": "on"},
+        # Its VAE takes one clip at a time.
+        defaults={"vae_tiling": "on", "vae_slicing": "on"},
         sides=((320, 200), (320, 240)),
         least_frames=24,
         frame_step=16,
         flops=2.2389e15,
+        caches=("pyramid", "faster"),
         peaks=Peaks(6e9, 8e9),
         source="diffusers' class defaults and documentation",
         tiny=Tiny(

@@ -10,6 +10,10 @@ from vidmeter.workloads.base import Parameter, Setting
 from vidmeter.workloads.parts import named
 
 DTYPES = ("bfloat16", "float16", "float32")
+FIRST_BLOCK_THRESHOLD = 0.2
+ATTENTION = r".*blocks\.\d+\.(attn\w*|self_attention|cross_attention)"
+"""The attention of every block, by its name. diffusers' own patterns have to match the whole of a
+name, and few of these models' names are matched by them: the cache would do nothing."""
 
 AXES: Mapping[str, Parameter] = {
     "batch": Parameter(1, "videos made at once", minimum=1),
@@ -98,7 +102,7 @@ def _cache_config(cache: str, pipeline: Any) -> Any:
         return pipeline.current_timestep
 
     if cache == "first_block":
-        return named("diffusers.hooks.FirstBlockCacheConfig")(threshold=0.2)
+        return named("diffusers.hooks.FirstBlockCacheConfig")(threshold=FIRST_BLOCK_THRESHOLD)
     if cache == "pyramid":
         return named("diffusers.PyramidAttentionBroadcastConfig")(
             spatial_attention_block_skip_range=2,
@@ -107,7 +111,10 @@ def _cache_config(cache: str, pipeline: Any) -> Any:
         )
     if cache == "taylorseer":
         return named("diffusers.TaylorSeerCacheConfig")(
-            cache_interval=5, max_order=1, disable_cache_before_step=3
+            cache_interval=5,
+            max_order=1,
+            disable_cache_before_step=3,
+            cache_identifiers=[ATTENTION],
         )
     return named("diffusers.FasterCacheConfig")(
         spatial_attention_block_skip_range=2,

@@ -124,6 +124,7 @@ MODELS = (
         },
         native=Native(height=480, width=720, frames=49, fps=8, steps=50, guidance=6.0),
         flops=1.2e14,
+        caches=("first_block", "pyramid", "faster", "taylorseer"),
         peaks=Peaks(1.7e9, 15.8e9),
         tiny=_tiny(17, 8),
     ),
@@ -141,6 +142,7 @@ MODELS = (
         },
         native=Native(height=480, width=720, frames=49, fps=8, steps=50, guidance=6.0),
         flops=3.322e14,
+        caches=("first_block", "pyramid", "faster", "taylorseer"),
         peaks=Peaks(2.8e9, 15.8e9),
         tiny=_tiny(17, 8, **_ROPE),
     ),
@@ -168,6 +170,7 @@ MODELS = (
         inputs=_inputs_of_pairs,
         native=Native(height=768, width=1360, frames=81, fps=16, steps=50, guidance=6.0),
         flops=1.4792e15,
+        caches=("first_block", "pyramid", "faster", "taylorseer"),
         # Decoding grows with pixels and frames: the 480p figure, four and a half times.
         peaks=Peaks(9e9, 79e9),
         tiny=_tiny(17, 16, patch_size_t=2, patch_bias=False, **_ROPE),

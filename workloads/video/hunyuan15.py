@@ -78,12 +78,14 @@ MODELS = (
         ),
         inputs=_inputs,
         flops=6.324955e15,
+        caches=("pyramid", "taylorseer"),
         # Most of the first is a mask with a number for every pair of tokens.
         peaks=Peaks(54.6e9, 200.3e9),
         encoders={"text_encoder": 1000 + _TEMPLATE},
         names={"guidance": ""},
         dress=_guide,
-        defaults={"vae_tiling": "on"},
+        # Its VAE takes one clip at a time.
+        defaults={"vae_tiling": "on", "vae_slicing": "on"},
         tiny=Tiny(
             parts={
                 "text_encoder": SMALL_QWEN_VL,

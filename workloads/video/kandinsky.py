@@ -85,6 +85,7 @@ MODELS = (
         encoders={"text_encoder": _BEFORE + 256, "text_encoder_2": 77},
         inputs=_inputs,
         flops=6.6004e14,
+        caches=(),
         peaks=Peaks(5e9, 16e9),
         source="kandinskylab/kandinsky-5, configs/k5_lite_t2v_5s_sft_sd.yaml; diffusers' pipeline",
         tiny=Tiny(

@@ -83,6 +83,7 @@ MODELS = (
         decoded=_frames,
         frame_step=1,
         flops=3.4399e13,
+        caches=("pyramid", "faster"),
         peaks=Peaks(3e9, 9e9),
         source="Vchitect/Latte, models/latte.py; diffusers' class defaults",
         tiny=Tiny(

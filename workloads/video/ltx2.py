@@ -293,6 +293,7 @@ MODELS = (
         frame_step=8,
         source=_SOURCE,
         flops=1.98771e14,
+        caches=("pyramid", "taylorseer"),
         peaks=Peaks(2.5e9, 5.8e9),
         tiny=_TINY,
     ),

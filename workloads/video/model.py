@@ -112,8 +112,8 @@ class Model:
     those of one run of a denoiser for a batch; with guidance above `guided_above` there are two
     runs in each step (None: guidance is an input, and there is always one). `flops` is what one run
     takes at the native size, a multiplication with its addition counted as two (None: not known).
-    `lacks` are the settings that its classes don't have. `source` says where its configuration was
-    read, `weights` what else than `repository` the hub loads from.
+    `lacks` are the settings that its classes don't have, or that don't work with them. `source`
+    says where its configuration was read.
     """
 
     name: str
@@ -143,6 +143,8 @@ class Model:
     most_frames: int | None = None
     least_steps: int = 1
     lacks: frozenset[str] = frozenset()
+    caches: tuple[str, ...] = ("first_block", "pyramid", "taylorseer")
+    """Those of diffusers' caches that work with its classes, found by trying."""
     defaults: Mapping[str, Setting] = field(default_factory=dict)
     """What a setting is unless it is stated, where its classes' own default is not that."""
     decoded: Callable[[Layout, Size], tuple[int, ...]] = Layout.latents

@@ -98,7 +98,7 @@ MODELS = (
         encoders={"text_encoder": 300},
         inputs=_inputs,
         size_step=32,
-        lacks=frozenset({"cache"}),
+        caches=(),
         flops=1.21077e14,
         peaks=Peaks(6e9, 8.2e9, in_chunks=True),
         source="diffusers' conversion script and class defaults",

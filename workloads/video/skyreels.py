@@ -125,6 +125,7 @@ MODELS = (
         },
         inputs=_inputs,
         flops=3.3737e15,
+        caches=("pyramid", "taylorseer"),
         peaks=Peaks(5.8e9, 10.8e9, in_chunks=True),
         tiny=_tiny(),
     ),
@@ -147,7 +148,8 @@ MODELS = (
         # Any number of frames is one window: several would overlap and take other runs.
         call={"base_num_frames": 100_000},
         # Caches ask at what time a step is, and here every frame has one.
-        lacks=frozenset({"cache"}),
+        lacks=frozenset({"batch"}),
+        caches=(),
         flops=6.1195e14,
         peaks=Peaks(5.5e9, 10.8e9, in_chunks=True),
         tiny=_tiny(inject_sample_info=True),

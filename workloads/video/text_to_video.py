@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import vidmeter
-from vidmeter.meter.errors import VidmeterError
+from vidmeter.meter.errors import VidmeterError, WorkloadUnavailable
 from vidmeter.workloads.base import Parameter, Produced, Setting, require, settle
 from vidmeter.workloads.checkpoints import load_weights
 from vidmeter.workloads.facts import networks, require_class, surroundings
@@ -49,8 +49,10 @@ def parameters_of(model: Model) -> Mapping[str, Parameter]:
         **AXES,
         "dtype": Parameter(str(dtype), AXES["dtype"].meaning, choices=AXES["dtype"].choices),
     }
+    axes["cache"] = replace(axes["cache"], choices=("none", *model.caches))
     axes |= {name: replace(axes[name], default=value) for name, value in model.defaults.items()}
-    return own | {name: axis for name, axis in axes.items() if name not in model.lacks}
+    lacks = model.lacks if model.caches else model.lacks | {"cache"}
+    return own | {name: axis for name, axis in axes.items() if name not in lacks}
 
 
 class TextToVideo:
@@ -119,8 +121,13 @@ class TextToVideo:
         return place
 
     def operations(self) -> Mapping[str, float]:
-        """The operations of a repeat, by phase and in all. Imports the frameworks."""
+        """The operations of a repeat, by phase and in all. Imports the frameworks.
+
+        Raises WorkloadUnavailable with a cache: what it spares depends on the values.
+        """
         require(self.name, self.packages)
+        if self.settings.get("cache", "none") != "none":
+            raise WorkloadUnavailable("what a cache spares depends on the values")
         from vidmeter.workloads.flops import count_video
 
         counted = count_video(self.model, self.settings, self.size)
