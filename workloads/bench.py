@@ -12,6 +12,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -47,6 +48,8 @@ SCHEMA = 2
 INTERRUPTED = "interrupted"
 HEAVY_B = 4e9
 """What needs more memory than this is asked about before anything is started."""
+COUNT_S = 300.0
+"""How long counting the operations of an arm may take; the longest take a minute."""
 _SIGNALS = {-signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP, 128 + signal.SIGINT}
 
 
@@ -281,6 +284,8 @@ def _operations(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as counting:
         assert counting.stdout is not None
+        patience = threading.Timer(COUNT_S * len(arms), counting.kill)
+        patience.start()
         for number, arm in arms.items():
             line = counting.stdout.readline()
             told: Any = json.loads(line) if line else {"why": "the process that counts them ended"}
@@ -288,6 +293,7 @@ def _operations(
                 say(f"{arm.label}: operations are not counted: {told['why']}")
             elif told is not None:
                 yield number, told
+        patience.cancel()
 
 
 def _duration(seconds: float) -> str:

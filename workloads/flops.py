@@ -119,12 +119,17 @@ def _encode(model: Model) -> float:
 
 def _of(part: Part, call: Callable[[Any], Any]) -> float:
     """The operations of calling the network that `part` makes, in float32."""
+    import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    # Not on meta: it has no autocast, which Mochi asks for, and is warned of on a CPU.
+    # Made on meta, where nothing is drawn: some initial values are drawn until they are good, which
+    # those of a tensor without any never are. But not run there: meta has no autocast, which Mochi
+    # asks for, and is warned of on a CPU.
+    with torch.device("meta"):
+        network = part().eval()
     with FakeTensorMode(allow_non_fake_inputs=True), _masks_of_ones(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="In CPU autocast")
-        network = part().eval()
+        network.to_empty(device="cpu")
         return _count(lambda: call(network))
 
 

@@ -107,7 +107,9 @@ def run(arguments: argparse.Namespace) -> int:
     bench = Bench.resumed(arguments.resume) if arguments.resume else _new(arguments)
     arguments.force = True  # the sampler's orders: what was in the folder was judged above
     tools = Tools(
-        meter=lambda job: meter_with_live_line(job, quiet=arguments.quiet),
+        meter=lambda job: meter_with_live_line(
+            job, quiet=arguments.quiet, announce=not bench.blocks
+        ),
         order=lambda path: order_of(arguments, path),
         say=_silent if arguments.quiet else say,
     )

@@ -117,16 +117,20 @@ def run(arguments: argparse.Namespace) -> NoReturn:
     end_like(metered.outcome)
 
 
-def meter_with_live_line(job: Job, *, quiet: bool) -> Metered:
-    """Meter a job; where stderr is a terminal, a line at its foot shows watts and joules."""
+def meter_with_live_line(job: Job, *, quiet: bool, announce: bool = True) -> Metered:
+    """Meter a job; where stderr is a terminal, a line at its foot shows watts and joules.
+
+    With `announce`, what can't be measured is said before the command starts.
+    """
     if quiet:
         return meter(job)
+    on_start = _announce if announce else None
     watch = Watch(Path(job.order.path))
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         return meter(
             job,
             meanwhile=_load_summary,
-            on_start=_announce,
+            on_start=on_start,
             on_tick=watch.tick,
             on_end=watch.close,
         )
@@ -142,7 +146,7 @@ def meter_with_live_line(job: Job, *, quiet: bool) -> Metered:
         live.close()
         watch.close()
 
-    return meter(job, meanwhile=_load_summary, on_start=_announce, on_tick=tick, on_end=end)
+    return meter(job, meanwhile=_load_summary, on_start=on_start, on_tick=tick, on_end=end)
 
 
 class Watch:
