@@ -17,7 +17,10 @@ FRONT_BEGIN, FRONT_END = (
     "<!-- accuracy: python benchmarks/readme.py -->",
     "<!-- end of accuracy -->",
 )
-ORDER = ("accuracy", "startup", "sampler", "slowdown", "summarize", "overhead", "statistics")
+ORDER = (
+    *("accuracy", "startup", "sampler", "slowdown", "summarize", "overhead", "first_watt"),
+    *("error_rates", "differences"),
+)
 
 
 def main() -> None:

@@ -15,18 +15,22 @@ from typing import Any
 from vidmeter.meter.comparing import LEAST_ROUNDS, paired
 from vidmeter.meter.statistics import enough, estimate
 
+PER_BLOCK = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
     """How much is measured. Times in s; `target` is a half-width of 95 % intervals, relative.
 
+    `per_block` is how many repeats a block makes; None: `PER_BLOCK`, or fewer where a fixed number
+    has to be spread over `least_blocks`.
     `repeats` fixes the number for each arm, where the others decide: at least `least_repeats` in
     at least `least_blocks`, `least_s` of measured time, and until the interval is within `target`,
     but no more than `most_repeats`. `budget_s` ends everything.
     """
 
     repeats: int | None = None
-    per_block: int = 2
+    per_block: int | None = None
     least_repeats: int = 5
     least_blocks: int = 3
     most_repeats: int = 20
@@ -264,10 +268,12 @@ def _least_s(plan: Plan, arm: int) -> float:
 
 def _per_block(plan: Plan, arm: int) -> int:
     wanted = _wanted(plan, arm)
+    count = plan.rules.per_block or PER_BLOCK
     if wanted is None:
-        return plan.rules.per_block
-    blocks = min(plan.rules.least_blocks, wanted)
-    return min(max(plan.rules.per_block, 1), -(-wanted // blocks))
+        return count
+    if plan.rules.per_block is not None:
+        return min(count, wanted)
+    return min(count, -(-wanted // min(plan.rules.least_blocks, wanted)))
 
 
 def _block_count(plan: Plan, arm: int) -> int:

@@ -1,12 +1,13 @@
 """The reference workloads under the meter, and their run files made fit for publishing."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,7 @@ END_S = 20.0
 
 
 def bench(
-    name: str,
-    settings: Mapping[str, object],
+    words: Sequence[str],
     *,
     seconds: float,
     environ: Mapping[str, str],
@@ -26,27 +26,51 @@ def bench(
     names: Mapping[str, str],
     device: str = "cuda",
 ) -> dict[str, Any]:
-    """Run `vidmeter bench` on one workload; its run file and page go to `out`.
+    """Run `vidmeter bench` with these words; the run files of its repeats and its results to `out`.
 
-    `names` are texts that must not be published, with what stands in for them.
+    `names` are texts that must not be published, with what stands in for them. What comes back has
+    the results as data, and `loaded_s`: from the command until the first repeat or warm-up began.
     """
     with tempfile.TemporaryDirectory(prefix="first-card-") as folder:
-        command = [sys.executable, "-m", "vidmeter", "bench", name, "--device", device]
-        command += ["--output", folder, "--quiet"]
-        command += [part for k, v in settings.items() for part in ("--set", f"{k}={v}")]
+        command = [sys.executable, "-m", "vidmeter", "bench", *words, "--device", device]
+        command += ["--output", folder, "--force"]
         log = Path(folder) / "log.txt"
-        started = time.monotonic()
+        started_ns = time.monotonic_ns()
         code, in_time = _run(command, log, seconds=seconds, environ=environ)
         names = {**names, folder: "OUT", sys.executable: "python"}
-        found = {
-            "settings": dict(settings),
+        return {
+            "words": list(words),
             "exit_code": code,
             "in_time": in_time,
-            "wall_s": time.monotonic() - started,
-            "said": scrub(log.read_text("utf-8", "replace").splitlines()[-40:], names),
+            "wall_s": (time.monotonic_ns() - started_ns) / 1e9,
+            "said": scrub(log.read_text("utf-8", "replace").splitlines()[-60:], names),
+            "loaded_s": _loaded_s(Path(folder), started_ns),
+            "results": _results(Path(folder), names),
+            "runs": [_publish(file, out, names) for file in _files(folder, "repeats")],
         }
-        files = sorted(Path(folder).glob("*.vidmeter"))
-        return found | (_publish(files[0], out, names) if files else {"run": None})
+
+
+def _files(folder: str | Path, kind: str) -> list[Path]:
+    return sorted((Path(folder) / kind).glob("*.vidmeter"))
+
+
+def _loaded_s(folder: Path, started_ns: int) -> float | None:
+    """Until the first block began to make something; None if it never did."""
+    from vidmeter.meter.reader import load
+
+    found = [
+        phase.start_ns
+        for file in _files(folder, "blocks")
+        for phase in load(file).phases
+        if phase.name in ("warmup", "repeat")
+    ]
+    return (min(found) - started_ns) / 1e9 if found else None
+
+
+def _results(folder: Path, names: Mapping[str, str]) -> Any:
+    """`results.json` as data; None if the bench did not come so far."""
+    path = folder / "results.json"
+    return scrub(json.loads(path.read_text("utf-8")), names) if path.exists() else None
 
 
 def _run(
@@ -68,25 +92,12 @@ def _run(
             return process.wait(), False
 
 
-def _publish(file: Path, out: Path, names: Mapping[str, str]) -> dict[str, Any]:
-    """Copy the run without what names the machine; its summary, and a page where that works."""
+def _publish(file: Path, out: Path, names: Mapping[str, str]) -> str:
+    """Copy a repeat's run without what names the machine; the copy's name."""
     from vidmeter.meter.reader import load
-    from vidmeter.meter.summarize import summarize
-    from vidmeter.reports import jsonfile
 
-    run = publishable(load(file), names)
-    to = out / file.name
-    run.save(to, force=True)
-    run = load(to)
-    summary = summarize(run)
-    found = {"run": to.name, "summary": jsonfile.document(summary), "page": None}
-    try:
-        from vidmeter.reports import htmlpage, write
-
-        write(htmlpage.render(run, summary), to.with_suffix(".html"), force=True)
-    except ImportError as error:
-        return found | {"page_missing_because": str(error)}
-    return found | {"page": to.with_suffix(".html").name}
+    publishable(load(file), names).save(out / file.name, force=True)
+    return file.name
 
 
 def child_environment(

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "benchmarks" / "gpu" / "first_card.py"
 HELPER = Path(__file__).with_name("simulated_load.py")
 UUID = "GPU-1f00d1e5-0000-4000-8000-00000000beef"
-MOST_FILES, MOST_BYTES = 8, 16 << 20
+MOST_FILES, MOST_BYTES = 4, 16 << 20
 Simulated = Callable[[Driver], dict[str, str]]
 
 TELEGRAPH_MS = [0.0, *np.cumsum(np.random.default_rng(3).uniform(10, 60, 60)).round(3).tolist()]
@@ -150,7 +150,7 @@ def test_nothing_published_names_the_machine(outcomes: dict[str, Any]) -> None:
 
 def test_what_comes_out_can_be_carried_away(outcomes: dict[str, Any]) -> None:
     files = list(outcomes["out"].rglob("*"))
-    assert len(files) <= MOST_FILES - 4  # two workloads bring a run and a page each
+    assert len(files) <= MOST_FILES - 2  # two workloads bring a run each
     for file in files:
         assert file.is_file() and file.stat().st_size < MOST_BYTES
         assert re.fullmatch(r"[A-Za-z0-9._-]+", file.name)

@@ -127,11 +127,11 @@ def test_the_tiny_workload_makes_a_video_on_the_card(torch: Any, tmp_path: Path)
     try:
         workload.prepare("cuda")
         # Numbers that are not finite are refused: nothing would be written.
-        made = workload.generate(0, tmp_path / "tiny.mp4")
+        (path,) = workload.generate(0, tmp_path / "tiny").paths
         facts = workload.facts()
     finally:
         workload.close()
     assert facts["device"].startswith("cuda")
-    video = probe(made.path)
+    video = probe(path)
     assert isinstance(video, Clip)
     assert (video.frames, video.width, video.height) == (17, 192, 128)

@@ -97,6 +97,13 @@ def test_a_stated_number_of_repeats_is_made_exactly(wanted: int) -> None:
     assert stop.reason == "all repeats are made"
 
 
+def test_a_stated_number_in_each_block_stands_above_spreading_them() -> None:
+    blocks, _ = carried_out(plan("a", rules=Rules(repeats=5, per_block=3)))
+    assert [len(b.repeats) for b in blocks] == [3, 2]
+    blocks, _ = carried_out(plan("a", rules=Rules(repeats=3, per_block=3)))
+    assert [len(b.repeats) for b in blocks] == [3]
+
+
 def test_quick_is_one_repeat_of_each() -> None:
     blocks, _ = carried_out(plan("a", "b", rules=QUICK))
     assert sorted(numbers(blocks, 0) + numbers(blocks, 1)) == [1, 1]

@@ -54,6 +54,9 @@ def prepare(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("how")
     group.add_argument("--quick", action="store_true", help="one repeat, without warm-up or idle")
     group.add_argument("--repeats", type=int, metavar="N", help="so many of each, no more, no less")
+    group.add_argument(
+        "--per-block", type=int, metavar="N", help="so many in each fresh process (default 2)"
+    )
     group.add_argument("--warmups", type=int, metavar="N", help="at least so many before those")
     group.add_argument(
         "--budget", type=_duration, metavar="TIME", help="end after this long, as 10m or 2h"
@@ -219,10 +222,13 @@ def _arm(name: str, settings: dict[str, Any], device: str) -> Arm:
 
 def _rules(arguments: argparse.Namespace, base: Rules, *, quick: bool) -> Rules:
     changes: dict[str, Any] = {"seed": arguments.seed, "budget_s": arguments.budget}
+    if base is COMMANDS and arguments.per_block not in (None, 1):
+        raise UsageError("bench: every execution of a command is a process: no --per-block")
     if quick and base is COMMANDS:
         changes |= {"repeats": 1, "warmups": 0}
     for option, least, field in (
         ("repeats", 1, "repeats"),
+        ("per_block", 1, "per_block"),
         ("warmups", 0, "warmups"),
         ("idle", 0, "idle_s"),
         ("steady", 0, "steady_s"),
