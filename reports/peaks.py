@@ -54,6 +54,17 @@ def peak(device_name: str, dtype: str | None) -> Peak | None:
     return Peak(float(rows[0][column]), rows[0]["name"], rows[0]["source"])
 
 
+def memory_bytes_per_s(device_name: str) -> float | None:
+    """The nominal bandwidth of a device's memory, bytes/s; None unless just one row is about it.
+
+    Of a card that is sold with several memories, the slowest.
+    """
+    rows = [row for row in _rows() if re.search(row["match"], device_name)]
+    if len(rows) != 1 or "MIG" in device_name:
+        return None
+    return float(rows[0]["memory_gb_per_s"]) * 1e9
+
+
 def share_of_peak(arm: Arm) -> tuple[float, Peak] | None:
     """How much of one device's peak was reached; None where several or others were counted."""
     if arm.tflops is None or arm.device_count != 1 or not arm.gpus_only or not _measured(arm):

@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cli.conftest import ROOT, Place
+from tests.simulated_driver.driver import Driver, Gpu
 from vidmeter.meter.reader import load
 from vidmeter.meter.summarize import summarize
 
@@ -198,3 +200,36 @@ def test_a_signal_ends_the_bench_as_it_ends_the_command(place: Place) -> None:
     )  # fmt: skip
     assert done.returncode == 2
     assert "ended with exit code -9" in done.stderr or "killed" in done.stderr
+
+
+def listed(environ: dict[str, str], *names: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "vidmeter", "bench", "--list", *names],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+def test_the_list_tells_what_each_needs_and_how_long_it_takes_on_this_card(
+    simulated_driver: Callable[[Driver], dict[str, str]],
+) -> None:
+    told = listed(simulated_driver(Driver([Gpu(curve=[(0, 100)], name="NVIDIA H200")])))
+    lines = {line.split()[0]: " ".join(line.split()) for line in told.splitlines() if line.strip()}
+    assert lines["workloads"].endswith("one repeat on NVIDIA H200")
+    # 50 steps of 2 runs of 2.8306e14 at two fifths of 989.5 TFLOP/s
+    assert lines["wan2.1-t2v-1.3b"] == "wan2.1-t2v-1.3b 24 GB 14.7 GB 28.3 PFLOP about 72 s"
+    # 256 times 16.06 GB at three fifths of 4.8 TB/s
+    assert lines["llama-3.1-8b"].endswith("about 1 s")
+    assert {"quick", "t2v-small", "t2v-full", "llm", "mlperf-t2v", "tiny"} <= lines.keys()
+
+
+def test_a_suite_and_a_workload_are_listed_with_their_settings() -> None:
+    told = listed({**os.environ, "LD_LIBRARY_PATH": "/nowhere"}, "llm", "cogvideox-2b")
+    assert "no GPU here" in told or "one repeat on" in told
+    assert "\n    batch=8\n" in told
+    assert "    vae_tiling=off  decode in tiles (off, on)\n" in told
+    assert "    cache=none  " in told
