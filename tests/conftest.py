@@ -9,8 +9,8 @@ import pytest
 
 from tests.simulated_driver.driver import Driver, build, build_clock
 
-BUSY = ("workloads", "examples", "meter/instrument", "cli/test_bench.py", "cli/test_phases.py")
-"""Tests that keep a core busy; the others look at clocks, and mostly wait. One of each sort runs at
+BUSY = ("workloads", "examples", "cli/test_bench.py")
+"""Tests that keep a core busy; most of the others look at clocks, and wait. One of each sort runs at
 a time where there are two processes: `pytest -n 2 --dist loadgroup`, as check.py does."""
 HIDDEN = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES")
 
