@@ -10,8 +10,10 @@ import pytest
 from tests.simulated_driver.driver import Driver, build, build_clock
 
 BUSY = ("workloads", "examples", "cli/test_bench.py")
-"""Tests that keep a core busy; most of the others look at clocks, and wait. One of each sort runs at
-a time where there are two processes: `pytest -n 2 --dist loadgroup`, as check.py does."""
+"""Tests that keep a core busy; most others look at clocks, and wait. One of each sort runs at a
+time where there are two processes: `pytest -n 2 --dist loadgroup`, as check.py does."""
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # a core each
 HIDDEN = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES")
 
 
