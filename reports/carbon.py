@@ -12,9 +12,8 @@ import importlib.util
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,7 +41,7 @@ class Intensity(NamedTuple):
 
 def stated(g_per_kwh: float) -> Intensity:
     """An intensity that the user states."""
-    return Intensity(g_per_kwh, "as stated", "stated by the user", None)
+    return Intensity(g_per_kwh, "as stated", "stated with --intensity", None)
 
 
 def by_country(country: str) -> Intensity:
@@ -90,7 +89,8 @@ def by_cloud_region(provider: str, region: str) -> Intensity:
         )
     row = regions.get(region.strip().lower())
     if row is None:
-        near = _near(region.strip().lower(), {name: name for name in regions}, {})
+        same = {name: name for name in regions}
+        near = _near(region.strip().lower(), same, same)
         raise NoIntensity(f"{provider} has no region {region!r}{near}")
     where = ", ".join(part for part in (row["city"], row["country_name"]) if part)
     source = f"{row['source']}, as kept in {_version()}"
@@ -139,12 +139,14 @@ def _file(package: str, name: str) -> Path:
         )
     path = Path(spec.submodule_search_locations[0], name)
     if not path.is_file():
-        raise NoIntensity(f"{package} {metadata.version(package)} has no {name}: {_OTHERWISE}")
+        raise NoIntensity(f"{_version(package)} has no {name}: {_OTHERWISE}")
     return path
 
 
-def _version() -> str:
-    return f"codecarbon {metadata.version('codecarbon')}"
+def _version(package: str = "codecarbon") -> str:
+    from importlib import metadata  # slow to import, and seldom needed
+
+    return f"{package} {metadata.version(package)}"
 
 
 def _plain(text: str) -> str:
@@ -154,12 +156,8 @@ def _plain(text: str) -> str:
 
 
 def _near(text: str, known: Mapping[str, str], names: Mapping[str, str]) -> str:
-    """`: did you mean …?` with up to three of `known` by their `names`; else where to look."""
-    begin: Iterable[str] = sorted(name for name in known if text and name.startswith(text))
+    """`: did you mean …?` with up to three of `names`, found by what is `known` of them."""
+    begin = sorted(name for name in known if text and name.startswith(text))
     found = [known[name] for name in (*begin, *difflib.get_close_matches(text, known, n=6))]
-    shown = [names.get(each, each) for each in dict.fromkeys(found)][:3]
-    if not shown:
-        return (
-            f": use a name or code of ISO 3166-1, or {_OTHERWISE}" if names else f": {_OTHERWISE}"
-        )
-    return f": did you mean {' or '.join(shown)}?"
+    shown = [names[each] for each in dict.fromkeys(found) if each in names][:3]
+    return f": did you mean {' or '.join(shown)}?" if shown else f": {_OTHERWISE}"

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from vidmeter.meter.summary import Summary
 from vidmeter.reports.carbon import Intensity
 
 J_PER_KWH = 3.6e6
@@ -29,12 +30,12 @@ class Span(NamedTuple):
     high: float | None = None
 
     def times(self, factor: float) -> "Span":
-        """This times a factor that is taken as exact; `factor` is not negative."""
-        return Span(*(None if part is None else part * factor for part in self))  # type: ignore[arg-type]
+        """This times a factor that is taken as exact and is not negative."""
+        return Span(self.value * factor, *(_times(side, factor) for side in (self.low, self.high)))
 
     def plus(self, amount: float) -> "Span":
         """This and an amount that is taken as exact."""
-        return Span(*(None if part is None else part + amount for part in self))  # type: ignore[arg-type]
+        return Span(self.value + amount, *(_plus(side, amount) for side in (self.low, self.high)))
 
 
 class Price(NamedTuple):
@@ -55,7 +56,11 @@ class Terms(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One part: its energy in J, grams of CO2e and cost, and the factor it comes from."""
+    """One part: its energy in J, grams of CO2e and cost; None is not asked for, or not known.
+
+    `factor` is what a stated part was computed from and `source` who states it; of the metered
+    energy `factor` is what is in it.
+    """
 
     name: str
     energy_j: Span | None
@@ -89,11 +94,28 @@ class Footprint(NamedTuple):
     equivalents: tuple[Equivalent, ...]
 
 
-def footprint(energy_j: Span | None, duration_s: float, *, terms: Terms, name: str) -> Footprint:
-    """The footprint of an energy that was metered over `duration_s`; `name` says how it was."""
+def of(summary: Summary, *, terms: Terms) -> Footprint:
+    """The footprint of a run's total, whatever that holds."""
+    total = summary.total
+    energy_j = None
+    if total.energy_j is not None:
+        energy_j = Span(total.energy_j, total.low_j, total.high_j)
+    name = " ".join((*([] if total.trusted else ["NOT TRUSTED"]), total.provenance or "unknown"))
+    return footprint(
+        energy_j, summary.duration_s, terms=terms, name=name, boundary=total.boundary or ""
+    )
+
+
+def footprint(
+    energy_j: Span | None, duration_s: float, *, terms: Terms, name: str, boundary: str = ""
+) -> Footprint:
+    """The footprint of an energy that was metered over `duration_s`.
+
+    `name` says how it was found, such as `measured`, and `boundary` what is in it.
+    """
     metered = None
     if energy_j is not None:
-        metered = _line(name, energy_j, terms, factor="", source="")
+        metered = _line(name, energy_j, terms, factor=boundary, source="")
     return Footprint(
         terms,
         metered,
@@ -148,6 +170,14 @@ def everyday() -> tuple[tuple[str, Equivalent], ...]:
         )
 
 
+def _times(side: float | None, factor: float) -> float | None:
+    return None if side is None else side * factor
+
+
+def _plus(side: float | None, amount: float) -> float | None:
+    return None if side is None else side + amount
+
+
 def _unease(equivalent: Equivalent) -> float:
     """How far a count is from one that is easily imagined."""
     return abs(math.log(equivalent.count / _EASIEST))
@@ -159,7 +189,7 @@ def _added(energy_j: Span | None, duration_s: float, terms: Terms) -> list[Line 
     host_j = 0.0
     if terms.host_overhead_w is not None:
         host_j = terms.host_overhead_w * duration_s
-        factor = f"{terms.host_overhead_w:g} W for {duration_s:g} s"
+        factor = f"{terms.host_overhead_w:g} W for {duration_s:.4g} s"
         lines.append(
             _line("host overhead", Span(host_j), terms, factor=factor, source="--host-overhead-w")
         )
@@ -170,7 +200,7 @@ def _added(energy_j: Span | None, duration_s: float, terms: Terms) -> list[Line 
         lines.append(_line("facility", extra_j, terms, factor=factor, source="--pue"))
     if terms.embodied_g_per_hour is not None:
         made = Span(terms.embodied_g_per_hour * duration_s / 3600)
-        factor = f"{terms.embodied_g_per_hour:g} g/h for {duration_s:g} s"
+        factor = f"{terms.embodied_g_per_hour:g} g/h for {duration_s:.4g} s"
         lines.append(Line("embodied", None, made, None, factor, "--embodied-g-per-hour"))
     return lines
 

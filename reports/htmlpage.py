@@ -14,17 +14,18 @@ from markupsafe import Markup
 
 from vidmeter.meter.run import Run
 from vidmeter.meter.summary import Summary
-from vidmeter.reports import about, page
+from vidmeter.reports import about, footprintwords, page
 from vidmeter.reports import format as people
 from vidmeter.reports.chart import HEIGHT, WIDTH, chart
 from vidmeter.reports.course import HEIGHT as HEIGHT_OF_COURSE
 from vidmeter.reports.course import WIDTH as WIDTH_OF_COURSE
 from vidmeter.reports.flame import flame
+from vidmeter.reports.footprint import Footprint
 
 _TEMPLATES = Path(__file__).with_name("templates")
 
 
-def render(run: Run, summary: Summary) -> str:
+def render(run: Run, summary: Summary, footprint: Footprint | None = None) -> str:
     """The page for one run; `summary` is that run's, or a window's of it."""
     script = (_TEMPLATES / "report.js").read_text()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -57,6 +58,10 @@ def render(run: Run, summary: Summary) -> str:
             devices=page.device_rows(summary),
             work=about.work_facts(run, summary),
             files=about.files(run, summary),
+            footprint=footprint,
+            footprint_metered=footprintwords.metered(footprint) if footprint else [],
+            footprint_added=footprintwords.added(footprint) if footprint else [],
+            footprint_everyday=footprintwords.everyday(footprint) if footprint else [],
             machine=about.machine_facts(summary),
             method=about.method(run, summary),
             style=Markup(stylesheet()),

@@ -6,14 +6,18 @@ from dataclasses import asdict
 from typing import Any
 
 from vidmeter.meter.summary import Conditions, DeviceEnergy, PhaseSummary, Summary, Total, WorkDone
+from vidmeter.reports import footprintwords
+from vidmeter.reports.footprint import Footprint
 
 SCHEMA = "vidmeter-summary/1"
 """Grows with each change that an existing reader would stumble over."""
 
 
-def render(summary: Summary) -> str:
-    """The summary as one JSON document."""
-    return json.dumps(document(summary), indent=2, allow_nan=False) + "\n"
+def render(summary: Summary, footprint: Footprint | None = None) -> str:
+    """The summary as one JSON document, with a footprint where one was asked for."""
+    asked = footprintwords.document(footprint) if footprint else None
+    whole = document(summary) | {"footprint": asked}
+    return json.dumps(whole, indent=2, allow_nan=False) + "\n"
 
 
 def document(summary: Summary) -> dict[str, Any]:

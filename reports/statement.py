@@ -9,7 +9,8 @@ from vidmeter.meter.run import Run
 from vidmeter.meter.summary import Summary
 from vidmeter.reports import jsonfile
 
-_NO_FIGURES = frozenset({"environment", "workload", "facts", "cautions", "command"})
+_NO_FIGURES = frozenset({"environment", "workload", "facts", "cautions", "command", "footprint"})
+"""Parts that hold no figures of the run; a footprint's come from what a user asked for."""
 
 
 def statement(run: Run, summary: Summary) -> dict[str, Any]:

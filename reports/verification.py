@@ -16,7 +16,7 @@ import numpy as np
 import vidmeter
 from vidmeter.meter.run import Run
 from vidmeter.meter.summary import Summary
-from vidmeter.reports import csvfile, htmlpage, jsonfile, terminal
+from vidmeter.reports import csvfile, footprintwords, htmlpage, jsonfile, terminal
 from vidmeter.reports.statement import digest, figures
 
 
@@ -80,6 +80,9 @@ def check_report(name: str, form: str, text: str, run: Run, summary: Summary) ->
             )
         ]
         return Finding(name, sum(len(row) for row in rows), tuple(wrong))
+    bare = footprintwords.without(text, form)
+    if bare != text:
+        name, text = f"{name}, all but its footprint", bare
     fresh_text = (
         htmlpage.render(run, summary) if form == "html" else terminal.render(summary, path=run.path)
     )

@@ -5,14 +5,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vidmeter.cli.footprint_options import add_footprint_options, terms_of
 from vidmeter.cli.options import UsageError, find_run, say
 
 if TYPE_CHECKING:
     from vidmeter.meter.run import Run
     from vidmeter.meter.summary import Summary
+    from vidmeter.reports.footprint import Terms
     from vidmeter.reports.torchtrace import TorchTrace
 
 FORMATS = ("text", "html", "csv", "json", "trace", "speedscope")
+TAKE_FOOTPRINT = ("text", "html", "json")
 SUFFIXES = {".html": "html", ".htm": "html", ".csv": "csv", ".json": "json", ".txt": "text"}
 LONG_SUFFIXES = {".trace.json": "trace", ".speedscope.json": "speedscope"}
 
@@ -37,6 +40,7 @@ def prepare(parser: argparse.ArgumentParser) -> None:
         help="a trace of the torch profiler (.json, .json.gz) that is put into the .trace.json",
     )
     parser.add_argument("-f", "--force", action="store_true", help="overwrite FILE")
+    add_footprint_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -47,6 +51,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     outputs = arguments.output or [None]
     forms = [_form(output, arguments.format) for output in outputs]
+    terms = terms_of(arguments)
+    if terms is not None and (unfit := next((f for f in forms if f not in TAKE_FOOTPRINT), None)):
+        raise UsageError(f"report: a footprint goes into text, html and json, not into {unfit}")
     merge = None
     if arguments.merge is not None:
         if "trace" not in forms:
@@ -55,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     runs = [load(find_run(name)) for name in arguments.run_names]
     pairs = [(run, summarize(run)) for run in runs]
     for output, form in zip(outputs, forms, strict=True):
-        text = render(form, pairs, merge=merge)
+        text = render(form, pairs, merge=merge, terms=terms)
         if output is None:
             plain = terminal.for_stream(text, sys.stdout.encoding) if form == "text" else text
             sys.stdout.write(plain)
@@ -67,29 +74,44 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def render(
-    form: str, pairs: "list[tuple[Run, Summary]]", *, merge: "TorchTrace | None" = None
+    form: str,
+    pairs: "list[tuple[Run, Summary]]",
+    *,
+    merge: "TorchTrace | None" = None,
+    terms: "Terms | None" = None,
 ) -> str:
-    """Runs in one of `FORMATS`; only CSV and text show several. `merge` goes into a trace."""
-    from vidmeter.reports import csvfile, htmlpage, jsonfile, speedscope, terminal, trace
+    """Runs in one of `FORMATS`; only CSV and text show several.
+
+    `merge` goes into a trace, the footprint by `terms` into text, HTML and JSON.
+    """
+    from vidmeter.reports import csvfile, footprint, htmlpage, jsonfile, speedscope, trace
 
     if form == "csv":
         return csvfile.render(pairs)
     if form == "text":
-        return "\n".join(terminal.render(summary, path=run.path) for run, summary in pairs)
+        return "\n".join(_text(run, summary, terms) for run, summary in pairs)
     if len(pairs) > 1:
         raise UsageError(f"report: {form} shows one run; for several use csv or text")
     run, summary = pairs[0]
+    found = footprint.of(summary, terms=terms) if terms else None
     if form == "html":
-        return htmlpage.render(run, summary)
+        return htmlpage.render(run, summary, found)
     if form == "trace":
         return trace.render(run, summary, merge=merge)
-    return speedscope.render(summary) if form == "speedscope" else jsonfile.render(summary)
+    return speedscope.render(summary) if form == "speedscope" else jsonfile.render(summary, found)
 
 
 def form_of(output: Path) -> str | None:
     """What a report's name says that it is; None where it says nothing."""
     long = "".join(output.suffixes[-2:]).lower()
     return LONG_SUFFIXES.get(long) or SUFFIXES.get(output.suffix.lower())
+
+
+def _text(run: "Run", summary: "Summary", terms: "Terms | None") -> str:
+    from vidmeter.reports import footprint, footprintwords, terminal
+
+    text = terminal.render(summary, path=run.path)
+    return text + (footprintwords.text(footprint.of(summary, terms=terms)) if terms else "")
 
 
 def _form(output: Path | None, stated: str | None) -> str:

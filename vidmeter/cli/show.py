@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from vidmeter.cli.footprint_options import add_footprint_options, terms_of
 from vidmeter.cli.options import colors, find_run
 
 
@@ -16,21 +17,25 @@ def prepare(parser: argparse.ArgumentParser) -> None:
         help="a run file, the beginning of a run's name, or last (default)",
     )
     parser.add_argument("--json", action="store_true", help="as JSON (docs/summary.md)")
+    add_footprint_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the summary."""
     from vidmeter.meter.reader import load
     from vidmeter.meter.summarize import summarize
-    from vidmeter.reports import jsonfile, terminal
+    from vidmeter.reports import footprint, footprintwords, jsonfile, terminal
 
+    terms = terms_of(arguments)
     path = find_run(arguments.run_name)
     summary = summarize(load(path))
+    found = footprint.of(summary, terms=terms) if terms else None
     if arguments.json:
-        sys.stdout.write(jsonfile.render(summary))
+        sys.stdout.write(jsonfile.render(summary, found))
     else:
         color = colors() and sys.stdout.isatty()
         text = terminal.render(summary, path=path, color=color)
+        text += footprintwords.text(found) if found else ""
         sys.stdout.write(terminal.for_stream(text, sys.stdout.encoding))
     sys.stdout.flush()
     return 0
