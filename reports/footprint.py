@@ -73,7 +73,7 @@ class Line(NamedTuple):
 class Equivalent(NamedTuple):
     """An everyday thing, and how many of it an energy is; `joules_per_unit` by `how`."""
 
-    count: float
+    times: float
     unit: str
     joules_per_unit: float
     how: str
@@ -141,8 +141,8 @@ def equivalents(energy_j: float) -> tuple[Equivalent, ...]:
     """
     best: dict[str, Equivalent] = {}
     for name, unit in everyday():
-        found = unit._replace(count=energy_j / unit.joules_per_unit)
-        if FEWEST <= found.count <= MOST and (
+        found = unit._replace(times=energy_j / unit.joules_per_unit)
+        if FEWEST <= found.times <= MOST and (
             name not in best or _unease(found) < _unease(best[name])
         ):
             best[name] = found
@@ -180,7 +180,7 @@ def _plus(side: float | None, amount: float) -> float | None:
 
 def _unease(equivalent: Equivalent) -> float:
     """How far a count is from one that is easily imagined."""
-    return abs(math.log(equivalent.count / _EASIEST))
+    return abs(math.log(equivalent.times / _EASIEST))
 
 
 def _added(energy_j: Span | None, duration_s: float, terms: Terms) -> list[Line | None]:

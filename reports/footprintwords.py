@@ -58,7 +58,7 @@ def metered(found: Footprint) -> list[Row]:
     energy_j = found.metered.energy_j
     rows = [Row(f"{line.name} energy", _energy(energy_j), line.factor)]
     if line.g_co2e is not None:
-        rows.append(Row("CO2e", _mass(line.g_co2e), _intensity(terms)))
+        rows.append(Row("emissions", _mass(line.g_co2e), _intensity(terms)))
     if line.cost is not None and terms.price is not None:
         rows.append(Row("cost", _money(line.cost, terms.price), _price(terms.price)))
     return rows
@@ -79,7 +79,7 @@ def added(found: Footprint) -> list[Row]:
 def everyday(found: Footprint) -> list[Row]:
     """Everyday things that take about as much energy."""
     return [
-        Row(each.unit, f"{digits(float(f'{each.count:.2g}'))} times", _origin(each))
+        Row(each.unit, f"{digits(float(f'{each.times:.2g}'))} times", _origin(each))
         for each in found.equivalents
     ]
 
