@@ -127,7 +127,8 @@ def test_a_country_is_printed_with_source_and_year(place: Place, run_file: Path)
     "options",
     [
         ("--price", "0,30EUR"), ("--price", "EUR"), ("--price", "0EUR"), ("--pue", "0.9"),
-        ("--cloud", "gcp"), ("--intensity", "-1"), ("--intensity", "nan"), ("--host-overhead-w", "0"),
+        ("--cloud", "gcp"), ("--intensity", "-1"), ("--intensity", "nan"),
+        ("--host-overhead-w", "0"),
     ],
 )  # fmt: skip
 def test_a_factor_that_makes_no_sense_is_refused(
