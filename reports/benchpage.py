@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from vidmeter.meter.comparing import Comparison
 from vidmeter.meter.device import Provenance
 from vidmeter.reports import benchwords as words
 from vidmeter.reports import page
 from vidmeter.reports.arm import Arm
+from vidmeter.reports.comparison import Compared
 from vidmeter.reports.doubts import together
 from vidmeter.reports.format import NONE, digits, seconds, watts
 from vidmeter.reports.htmlpage import stylesheet, templates
@@ -41,10 +41,14 @@ class Answer(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """The comparison in a sentence, and what has to be known beside it."""
+    """A comparison in a sentence, what has to be known beside it, and where the difference is."""
 
     text: str
     notes: list[str]
+    a: str
+    b: str
+    unit: str
+    phases: list[tuple[str, str, str, str, str]]
 
 
 class Block(NamedTuple):
@@ -57,28 +61,24 @@ class Block(NamedTuple):
 
 def render(
     arms: Sequence[Arm],
-    comparison: Comparison | None = None,
+    comparisons: Sequence[Compared] = (),
     *,
     links: Mapping[str, str] | None = None,
 ) -> str:
     """The page; `links` are relative addresses of pages of single repeats, by the arm's label."""
-    verdict = None
-    if comparison is not None and len(arms) == 2:
-        verdict = Verdict(
-            words.sentence_of(comparison, a="A", b="B"),
-            words.comparison_notes(arms[0], arms[1], comparison),
-        )
+    verdicts = [_verdict(n, c) for n, c in enumerate(comparisons, 1)]
     drawn = [picture(group) for group in words.by_weights(arms)]
     return (
         templates()
         .get_template("bench.html")
         .render(
-            title=_title(arms, compared=verdict is not None),
+            title=_title(arms, compared=bool(verdicts)),
             started=_started(arms),
             about=_about(arms),
             devices=list(dict.fromkeys(n for arm in arms for n in arm.device_names)),
             marks=_marks(arms),
-            verdict=verdict,
+            verdicts=verdicts,
+            letters=words.letters,
             arms=[_answer(i, arm, (links or {}).get(arm.label)) for i, arm in enumerate(arms)],
             doubts=together(arms),
             pictures=[p for p in drawn if p],
@@ -87,6 +87,18 @@ def render(
             units=", ".join(dict.fromkeys(arm.unit for arm in arms)),
             style=Markup(stylesheet("bench.css")),
         )
+    )
+
+
+def _verdict(n: int, c: Compared) -> Verdict:
+    a, b = words.letters(0), words.letters(n)
+    return Verdict(
+        text=words.sentence_of(c, a=a, b=b),
+        notes=words.comparison_notes(c, a=a, b=b),
+        a=a,
+        b=b,
+        unit=c.a.unit,
+        phases=[words.phase_words(phase) for phase in words.phases_told(c)],
     )
 
 
