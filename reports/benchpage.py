@@ -10,8 +10,8 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from vidmeter.meter.device import Provenance
+from vidmeter.reports import bars, page
 from vidmeter.reports import benchwords as words
-from vidmeter.reports import page
 from vidmeter.reports.arm import Arm
 from vidmeter.reports.comparison import Compared
 from vidmeter.reports.doubts import together
@@ -24,6 +24,9 @@ _RANDOM = (
     "RANDOM WEIGHTS",
     "The true architecture at work, but not a trained model; never to be ranked with trained ones",
 )
+
+
+MOST_IN_TITLE = 3
 
 
 class Answer(NamedTuple):
@@ -81,6 +84,8 @@ def render(
             letters=words.letters,
             arms=[_answer(i, arm, (links or {}).get(arm.label)) for i, arm in enumerate(arms)],
             doubts=together(arms),
+            bars=[b for group in words.by_weights(arms) if (b := bars.bars(group))],
+            planes=[p for group in words.by_weights(arms) for p in _planes(group)],
             pictures=[p for p in drawn if p],
             published=[p for arm in arms if (p := _published(arm))],
             facts=list(_facts(arms)),
@@ -102,8 +107,16 @@ def _verdict(n: int, c: Compared) -> Verdict:
     )
 
 
+def _planes(arms: Sequence[Arm]) -> list[bars.Plane]:
+    plane = bars.frontier(arms)
+    return ([plane] if plane else []) + bars.settings(arms)
+
+
 def _title(arms: Sequence[Arm], *, compared: bool) -> str:
-    text = (" against " if compared else ", ").join(arm.label for arm in arms)
+    labels = [arm.label for arm in arms]
+    if len(arms) > MOST_IN_TITLE:
+        labels = [labels[0], f"{len(arms) - 1} others"]
+    text = (" against " if compared and len(labels) == 2 else ", ").join(labels)
     return text if len(text) <= 200 else f"{text[:197]}…"
 
 
