@@ -82,7 +82,7 @@ def trial(environ: dict[str, str], folder: Path, planted: float, seed: int) -> d
     table = json.loads((out / "results.json").read_text())
     shutil.rmtree(out)
     keep = ("ratio", "low", "high", "verdict", "rounds", "aa_spread")
-    return {key: table["comparison"][key] for key in keep}
+    return {key: table["comparisons"][0][key] for key in keep}
 
 
 def share(count: int, of: int) -> Estimate:

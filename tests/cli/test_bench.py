@@ -75,7 +75,7 @@ def test_a_planted_difference_between_two_commands_is_found(place: Place) -> Non
     first = [next(b["arm"] for b in blocks if b["round"] == r) for r in range(1, 7)]
     assert set(first) == {0, 1}, "which comes first changes from round to round"
     table = json.loads((place.folder / "b" / "results.json").read_text())
-    comparison = table["comparison"]
+    comparison = table["comparisons"][0]
     assert comparison["verdict"] == "higher"
     assert comparison["low"] < 0.36 / 0.30 < comparison["high"] or comparison["ratio"] == (
         pytest.approx(1.2, abs=0.02)
@@ -89,7 +89,7 @@ def test_the_same_command_twice_is_not_distinguishable(place: Place) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     table = json.loads((place.folder / "b" / "results.json").read_text())
-    assert table["comparison"]["verdict"] == "not distinguishable"
+    assert table["comparisons"][0]["verdict"] == "not distinguishable"
     assert "not distinguishable" in done.stdout
 
 
