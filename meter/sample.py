@@ -10,7 +10,7 @@ class Quantity(StrEnum):
     ENERGY = "energy_j"
     """Cumulative energy counter, J."""
     ENERGY_STATED = "energy_stated_j"
-    """Energy since the start of a window, known at its edges alone, as another program told it, J."""
+    """Energy since the start of a window, as another program told it at the window's end, J."""
     POWER_RING = "power_ring_w"
     """The driver's own ring of timestamped power samples, W."""
     POWER_INSTANT = "power_instant_w"

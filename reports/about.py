@@ -17,6 +17,7 @@ Facts = list[tuple[str, str]]
 
 _HOW = {
     NAMES[Quantity.CPU_BUSY]: "busy time of the processors times a rating in W per busy one",
+    NAMES[Quantity.ENERGY_STATED]: "what another program stated of the whole run",
     NAMES[Quantity.ENERGY]: "the difference of the device's own energy counter over the window",
 }
 _AREA = "the area under its readings of power, which are taken as joined by straight lines"
@@ -72,8 +73,12 @@ def machine_facts(summary: Summary) -> list[tuple[str, Facts]]:
 def method(run: Run, summary: Summary) -> list[str]:
     """How the numbers came about, in sentences."""
     count = sum(len(trace.t_ns) for trace in run.traces.values())
+    imported = run.environment.get("imported")
     sentences = [
-        f"The sensors were read every {seconds(run.period_ns / 1e9)}, in a process of their own;"
+        f"The run was imported from {imported['file']}, as {imported['program']} wrote it;"
+        f" {count} values were taken over."
+        if imported
+        else f"The sensors were read every {seconds(run.period_ns / 1e9)}, in a process of their own;"
         f" {count} readings were kept."
     ]
     for name in sorted({e.source for e in summary.devices if e.source}):

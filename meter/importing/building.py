@@ -6,8 +6,9 @@ the file names no card by UUID the identity says so, and is never that of anothe
 
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -161,26 +162,20 @@ def run_of_cards(origin: Origin, cards: Sequence[Card], first_ns: int) -> Run:
     for place, card in enumerate(cards):
         at = place if card.index is None and len(cards) > 1 else card.index
         made = gpu(origin, at, card.name, **card.facts)
-        device = made if card.uuid is None else _known(made, card.uuid)
+        device = made if card.uuid is None else replace(made, uuid=card.uuid)
         devices.append(device)
         for quantity, trace in card.readings.items():
             window_ns = S if quantity is Quantity.POWER_AVERAGE else None
             times = array("q", [t + shift_ns for t in trace.t_ns])
             traces[Series(device.uuid, quantity, window_ns)] = Trace(times, trace.value)
-    gaps = sorted(b - a for t in long for a, b in zip(t, t[1:], strict=False))
+    gaps = sorted(b - a for t in long for a, b in pairwise(t))
     real_ns = None if origin.real_ns is None else origin.real_ns + start_ns - first_ns
-    return Origin(
-        origin.given, origin.program, origin.detail, real_ns, label=origin.label, facts=origin.facts
-    ).run((end_ns - start_ns) / S, devices, traces, period_ns=gaps[len(gaps) // 2])
+    return replace(origin, real_ns=real_ns).run(
+        (end_ns - start_ns) / S, devices, traces, period_ns=gaps[len(gaps) // 2]
+    )
 
 
 POWERS = (Quantity.POWER_USAGE, Quantity.POWER_INSTANT, Quantity.POWER_AVERAGE)
-
-
-def _known(device: Device, uuid: str) -> Device:
-    from dataclasses import replace
-
-    return replace(device, uuid=uuid)
 
 
 def local_ns(when: datetime) -> int:

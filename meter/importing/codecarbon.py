@@ -75,7 +75,7 @@ def _run(given: Given, line: int, row: Mapping[str, str]) -> Run:
     if not seconds or seconds < 0:
         raise given.bad(f"line {line}: a duration of {row['duration'] or 'nothing'}")
     try:
-        end = datetime.fromisoformat(row["timestamp"])
+        end_ns = local_ns(datetime.fromisoformat(row["timestamp"])) if row["timestamp"] else None
     except ValueError:
         raise given.bad(f"line {line}: {row['timestamp']!r} is no time of CodeCarbon") from None
     version = row.get("codecarbon_version", "")
@@ -83,7 +83,7 @@ def _run(given: Given, line: int, row: Mapping[str, str]) -> Run:
         given,
         f"CodeCarbon {version}".strip(),
         DETAIL,
-        local_ns(end) - round(seconds * S),
+        None if end_ns is None else end_ns - round(seconds * S),
         row=line,
         label=(row["project_name"],) if row.get("project_name") else (),
         facts={name: row[name] for name in KEPT if row.get(name)},
