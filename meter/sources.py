@@ -34,6 +34,9 @@ UNKNOWN_SHARE = 0.2
 """A card's reading of power of which nothing is known may look as little as the worst that was
 published: 20 of 100 ms (Quadro RTX 8000, arXiv 2312.02741)."""
 
+STATED_PLACE_NS = 50_000_000
+"""A stated energy is a difference of a card's counter, which advances in ticks of about 100 ms."""
+
 COARSE_S = 0.5
 WHOLLY = 0.999
 
@@ -131,6 +134,11 @@ class Source:
         return self.quantity in (Quantity.ENERGY, Quantity.CPU_BUSY, Quantity.ENERGY_STATED)
 
     @property
+    def stated(self) -> bool:
+        """Whether it is an energy of a whole window, with no course of power."""
+        return self.quantity is Quantity.ENERGY_STATED
+
+    @property
     def first_rate(self) -> bool:
         """Whether it is known on this card what it misses, and it tells times below a second."""
         return self.proven and self.blur_s < COARSE_S
@@ -208,7 +216,8 @@ def _source(
     elif series.quantity is Quantity.ENERGY_STATED:
         # Right at its knots and silent between them: only whole stretches are ever asked for.
         raw = energy.stated(trace.t_ns, trace.value)
-        blur_ns, place_ns, share = 0, 0, None
+        blur_ns, share = 0, None
+        place_ns = STATED_PLACE_NS if device.kind is Kind.GPU else 0
     elif series.quantity is Quantity.ENERGY:
         # RAPL is renewed every millisecond; a GPU's counter advances in ticks of about 100.
         ticking = device.kind is Kind.GPU

@@ -73,14 +73,7 @@ def machine_facts(summary: Summary) -> list[tuple[str, Facts]]:
 def method(run: Run, summary: Summary) -> list[str]:
     """How the numbers came about, in sentences."""
     count = sum(len(trace.t_ns) for trace in run.traces.values())
-    imported = run.environment.get("imported")
-    sentences = [
-        f"The run was imported from {imported['file']}, as {imported['program']} wrote it;"
-        f" {count} values were taken over."
-        if imported
-        else f"The sensors were read every {seconds(run.period_ns / 1e9)}, in a process of their own;"
-        f" {count} readings were kept."
-    ]
+    sentences = [_captured(run, count)]
     for name in sorted({e.source for e in summary.devices if e.source}):
         sentences.append(f"Energy from {name} is {_HOW.get(name, _AREA)}.")
     sentences.append(
@@ -95,6 +88,19 @@ def method(run: Run, summary: Summary) -> list[str]:
         " here can be computed anew from them."
     )
     return sentences
+
+
+def _captured(run: Run, count: int) -> str:
+    """Where its values come from."""
+    if imported := run.environment.get("imported"):
+        return (
+            f"The run was imported from {imported['file']}, as {imported['program']} wrote it;"
+            f" {count} values were taken over."
+        )
+    return (
+        f"The sensors were read every {seconds(run.period_ns / 1e9)}, in a process of their own;"
+        f" {count} readings were kept."
+    )
 
 
 def _videos(run: Run, summary: Summary) -> list[Work]:

@@ -21,6 +21,7 @@ from vidmeter.meter.sample import Quantity, Series
 S = 1_000_000_000
 START_NS = S
 JOULES_PER_KWH = 3.6e6
+UNKNOWN_MODEL = "unknown model"
 
 
 class Given(NamedTuple):
@@ -47,7 +48,7 @@ class Card:
 
     index: int | None = None
     uuid: str | None = None
-    name: str = "of unknown model"
+    name: str = UNKNOWN_MODEL
     facts: dict[str, Any] = field(default_factory=dict)
     readings: dict[Quantity, Trace] = field(default_factory=dict)
 

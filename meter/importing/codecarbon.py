@@ -14,6 +14,7 @@ from typing import Any
 from vidmeter.meter.device import Device, Kind, Provenance
 from vidmeter.meter.importing.building import (
     JOULES_PER_KWH,
+    UNKNOWN_MODEL,
     Given,
     Origin,
     S,
@@ -81,7 +82,7 @@ def _run(given: Given, line: int, row: Mapping[str, str]) -> Run:
     version = row.get("codecarbon_version", "")
     origin = Origin(
         given,
-        f"CodeCarbon {version}".strip(),
+        f"CodeCarbon {version}" if version else "in CodeCarbon's columns",
         DETAIL,
         None if end_ns is None else end_ns - round(seconds * S),
         row=line,
@@ -117,12 +118,12 @@ def _devices(
     found: list[tuple[Device, float | None]] = []
     count = round(known.get("gpu_count") or 0)
     if count or known["gpu_energy"]:
-        name = row.get("gpu_model") or "of unknown model"
+        name = (row.get("gpu_model") or UNKNOWN_MODEL).removeprefix("1 x ")
         together = f"{count} cards" if count > 1 else "the card"
         more = {"cards": count} if count else {}
         found.append((gpu(origin, None, name, scope=together, **more), known["gpu_energy"]))
     for kind, part, name in (
-        (Kind.CPU, "cpu", row.get("cpu_model") or "of unknown model"),
+        (Kind.CPU, "cpu", row.get("cpu_model") or UNKNOWN_MODEL),
         (Kind.DRAM, "ram", "memory"),
     ):
         if kwh := known.get(f"{part}_energy"):

@@ -13,7 +13,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from vidmeter.meter.importing.building import START_NS, Given, Origin, S, gpu, local_ns, stated
+from vidmeter.meter.importing.building import (
+    START_NS,
+    UNKNOWN_MODEL,
+    Given,
+    Origin,
+    S,
+    gpu,
+    local_ns,
+    stated,
+)
 from vidmeter.meter.run import Run, Trace, Work
 from vidmeter.meter.sample import Quantity, Series
 
@@ -57,7 +66,7 @@ def read(given: Given) -> list[Run]:
 def _old(given: Given, document: Mapping[str, Any]) -> Run:
     seconds, joules = _positive(document, "total_runtime"), _positive(document, "total_energy")
     origin = _origin(given, document, str(document["model"]), None)
-    name = str(document.get("gpu_model") or "of unknown model")
+    name = str(document.get("gpu_model") or UNKNOWN_MODEL)
     limit = document.get("power_limit")
     facts = {"power_limit_w": float(limit)} if limit else {}
     device = gpu(origin, None, name, scope="all GPUs that the benchmark saw", **facts)
@@ -81,7 +90,7 @@ def _new(given: Given, document: Mapping[str, Any]) -> Run:
     origin = _origin(given, document, str(document["model_id"]), real_ns)
     devices, traces = [], {}
     for index, energy_j in measured["gpu_energy"].items():
-        device = gpu(origin, int(index), "of unknown model")
+        device = gpu(origin, int(index), UNKNOWN_MODEL)
         devices.append(device)
         if not 0 <= float(energy_j) < math.inf:
             raise ValueError(f"GPU {index} with {energy_j} J")

@@ -6,6 +6,7 @@ them apart. Columns: `nvidia-smi --help-query-gpu`.
 """
 
 import csv
+import re
 from datetime import datetime
 from itertools import pairwise
 from typing import NamedTuple
@@ -40,6 +41,7 @@ FACTS = {
 IDENTITIES = ("uuid", "gpu_uuid", "pci.bus_id", "gpu_bus_id", "index", "serial", "gpu_serial")
 NAMES = ("name", "gpu_name")
 MEBIBYTE = 1 << 20
+_TIME = re.compile(r"\d{4}[/-]\d\d[/-]\d\d \d\d:\d\d:\d\d(\.\d+)?")
 DETAIL = "its readings as they were logged; what its sensor is like isn't known"
 
 
@@ -121,8 +123,8 @@ def _times(given: Given, table: _Table, identity: str | None) -> list[int]:
     times = []
     for line, row in table.rows:
         try:
-            passed = datetime.fromisoformat(row[column].replace("/", "-")) - zero
-        except (ValueError, TypeError):
+            passed = _moment(row[column]) - zero
+        except ValueError:
             raise given.bad(f"line {line}: {row[column]!r} is no time of nvidia-smi") from None
         seconds = passed.days * 86_400 + passed.seconds
         times.append(seconds * S + passed.microseconds * 1000)
@@ -155,7 +157,13 @@ def _check_one_card(given: Given, times: list[int]) -> None:
 def _when(table: _Table, row: int) -> datetime | None:
     if "timestamp" not in table.names:
         return None
-    text = table.rows[row][1][table.names.index("timestamp")]
+    return _moment(table.rows[row][1][table.names.index("timestamp")])
+
+
+def _moment(text: str) -> datetime:
+    """A time as `2024/01/16 14:44:16.977`; ValueError for anything else."""
+    if not _TIME.fullmatch(text):
+        raise ValueError(text)
     return datetime.fromisoformat(text.replace("/", "-"))
 
 

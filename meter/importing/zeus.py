@@ -8,7 +8,7 @@ are its repeats. Source: zeus/monitor/energy.py, `begin_window` and `end_window`
 import re
 from decimal import Decimal, InvalidOperation
 
-from vidmeter.meter.importing.building import Given, Origin, S, gpu, stated
+from vidmeter.meter.importing.building import UNKNOWN_MODEL, Given, Origin, S, gpu, stated
 from vidmeter.meter.run import Run
 from vidmeter.meter.sample import Quantity, Series
 
@@ -70,7 +70,7 @@ def _window(given: Given, number: int, line: str, indices: list[int]) -> Run:
     )
     devices, traces = [], {}
     for index, energy_j in zip(indices, joules, strict=True):
-        device = gpu(origin, index, "of unknown model")
+        device = gpu(origin, index, UNKNOWN_MODEL)
         devices.append(device)
         if energy_j:  # 0 is a window too short for the card's counter, as Zeus itself warns
             traces[Series(device.uuid, Quantity.ENERGY_STATED)] = stated(seconds, energy_j)

@@ -1,6 +1,7 @@
 """`vidmeter import FILE…`: logs and results of other programs as runs."""
 
 import argparse
+from collections import Counter
 from pathlib import Path
 
 from vidmeter.cli.options import UsageError, positive, runs_folder, say
@@ -84,7 +85,7 @@ def _places(output: Path | None, names: list[Path]) -> list[Path]:
         return [output]
     folder = output or runs_folder()
     places = [folder / name for name in names]
-    twice = next((p for p in places if places.count(p) > 1), None) if len(places) < 1000 else None
-    if twice is not None:
-        raise UsageError(f"import: two files would become {twice.name}: import them one by one")
+    twice = [place.name for place, count in Counter(places).items() if count > 1]
+    if twice:
+        raise UsageError(f"import: two files would become {twice[0]}: import them one by one")
     return places
