@@ -59,7 +59,7 @@ def test_the_columns_are_codecarbons_in_its_order():
     pytest.importorskip("pandas")
     emissions_data = pytest.importorskip("codecarbon.output_methods.emissions_data")
 
-    assert codecarbonfile.COLUMNS == tuple(emissions_data.EmissionsData.__dataclass_fields__)
+    assert tuple(emissions_data.EmissionsData.__dataclass_fields__) == codecarbonfile.COLUMNS
 
 
 def test_there_are_38_columns():
