@@ -58,6 +58,15 @@ def test_show_tells_the_joules_and_where_they_are_from(logs: Place) -> None:
     assert "imported from zeus.csv, line 3 (Zeus)" in done.stdout
 
 
+def test_a_list_of_runs_tells_the_imported_ones(logs: Place) -> None:
+    logs.vidmeter("import", "power.csv", "zeus.csv")
+
+    lines = logs.vidmeter("list").stdout.splitlines()
+
+    assert len(lines) == 3
+    assert all("  imported  " in line and "None" not in line for line in lines)
+
+
 def test_several_files_become_runs_in_one_folder(logs: Place) -> None:
     done = logs.vidmeter("import", "power.csv", "zeus.csv", "-o", "old")
 

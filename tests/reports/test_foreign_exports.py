@@ -203,3 +203,29 @@ def test_what_was_not_stated_is_left_out_of_the_model_card_and_named():
 def test_a_model_card_without_an_energy_is_refused():
     with pytest.raises(BadRun, match="no energy"):
         modelcard.render(summarize(replace(everything(), traces={})), g_per_kwh=400.0)
+
+
+def test_codecarbon_itself_appends_to_the_file_without_a_new_header(tmp_path):
+    pytest.importorskip("pandas")
+    file = pytest.importorskip("codecarbon.output_methods.file")
+    data = pytest.importorskip("codecarbon.output_methods.emissions_data")
+    path = tmp_path / "emissions.csv"
+    path.write_text(codecarbonfile.render([(everything(), summarize(everything()))]))
+    fields = data.EmissionsData.__dataclass_fields__
+    numbers = {name: 1.0 if field.type is float else "x" for name, field in fields.items()}
+
+    file.FileOutput(path.name, str(tmp_path)).out(data.EmissionsData(**numbers), None)
+
+    table = list(csv.DictReader(io.StringIO(path.read_text())))
+    assert [row["run_id"] for row in table] == ["r1", "x"]
+    assert [float(row["gpu_energy"]) for row in table] == [pytest.approx(0.015), 1.0]
+    assert [p.name for p in tmp_path.iterdir()] == ["emissions.csv"]
+
+
+def test_hugging_face_reads_the_model_card():
+    hub = pytest.importorskip("huggingface_hub")
+    text = modelcard.render(summarize(everything()), g_per_kwh=400.0, location="Quebec, Canada")
+
+    card = hub.ModelCard(text)
+
+    assert card.data.to_dict()["co2_eq_emissions"] == fields(text)
