@@ -5,14 +5,20 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidmeter.cli.options import UsageError, find_run, say
+from vidmeter.cli.options import UsageError, find_run, positive, say
 
 if TYPE_CHECKING:
     from vidmeter.meter.run import Run
     from vidmeter.meter.summary import Summary
     from vidmeter.reports.torchtrace import TorchTrace
 
-FORMATS = ("text", "html", "csv", "json", "trace", "speedscope")
+FORMATS = ("text", "html", "csv", "json", "trace", "speedscope", "codecarbon", "model-card")
+FOREIGN = {
+    "intensity": ("codecarbon", "model-card"),
+    "training_type": ("model-card",),
+    "location": ("model-card",),
+}
+"""Options that only some forms have a place for."""
 SUFFIXES = {".html": "html", ".htm": "html", ".csv": "csv", ".json": "json", ".txt": "text"}
 LONG_SUFFIXES = {".trace.json": "trace", ".speedscope.json": "speedscope"}
 
@@ -37,6 +43,16 @@ def prepare(parser: argparse.ArgumentParser) -> None:
         help="a trace of the torch profiler (.json, .json.gz) that is put into the .trace.json",
     )
     parser.add_argument("-f", "--force", action="store_true", help="overwrite FILE")
+    group = parser.add_argument_group("for --format codecarbon and model-card (docs/import.md)")
+    group.add_argument(
+        "--intensity", type=positive, metavar="G", help="the grid's g CO2eq per kWh, for emissions"
+    )
+    group.add_argument(
+        "--training-type",
+        choices=("pre-training", "fine-tuning"),
+        help="what the run was, for the model card",
+    )
+    group.add_argument("--location", metavar="PLACE", help="where it ran, for the model card")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -47,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     outputs = arguments.output or [None]
     forms = [_form(output, arguments.format) for output in outputs]
+    _check_foreign(arguments, forms)
     merge = None
     if arguments.merge is not None:
         if "trace" not in forms:
@@ -55,7 +72,11 @@ def run(arguments: argparse.Namespace) -> int:
     runs = [load(find_run(name)) for name in arguments.run_names]
     pairs = [(run, summarize(run)) for run in runs]
     for output, form in zip(outputs, forms, strict=True):
-        text = render(form, pairs, merge=merge)
+        text = (
+            _foreign(form, pairs, arguments)
+            if form in FOREIGN["intensity"]
+            else render(form, pairs, merge=merge)
+        )
         if output is None:
             plain = terminal.for_stream(text, sys.stdout.encoding) if form == "text" else text
             sys.stdout.write(plain)
@@ -84,6 +105,34 @@ def render(
     if form == "trace":
         return trace.render(run, summary, merge=merge)
     return speedscope.render(summary) if form == "speedscope" else jsonfile.render(summary)
+
+
+def _foreign(form: str, pairs: "list[tuple[Run, Summary]]", arguments: argparse.Namespace) -> str:
+    """Runs in a form of another program."""
+    from vidmeter.reports import codecarbonfile, modelcard
+
+    if form == "codecarbon":
+        return codecarbonfile.render(pairs, g_per_kwh=arguments.intensity)
+    if len(pairs) > 1:
+        raise UsageError("report: a model card shows one run")
+    return modelcard.render(
+        pairs[0][1],
+        g_per_kwh=arguments.intensity,
+        training_type=arguments.training_type,
+        location=arguments.location,
+    )
+
+
+def _check_foreign(arguments: argparse.Namespace, forms: list[str]) -> None:
+    """Raise `UsageError` where an option has no place in any form, or one is lacking."""
+    for name, where in FOREIGN.items():
+        if getattr(arguments, name) is not None and not set(where) & set(forms):
+            option = name.replace("_", "-")
+            raise UsageError(f"report: --{option} is for --format {' or '.join(where)}")
+    if "model-card" in forms and arguments.intensity is None:
+        raise UsageError(
+            "report: a model card needs grams: state the grid's g CO2eq per kWh with --intensity"
+        )
 
 
 def form_of(output: Path) -> str | None:
