@@ -12,14 +12,27 @@ if TYPE_CHECKING:
     from vidmeter.meter.summary import Summary
     from vidmeter.reports.torchtrace import TorchTrace
 
-FORMATS = ("text", "html", "csv", "json", "trace", "speedscope", "codecarbon", "model-card")
+FORMATS = (
+    "text",
+    "html",
+    "csv",
+    "json",
+    "trace",
+    "speedscope",
+    "parquet",
+    "codecarbon",
+    "model-card",
+)
 FOREIGN = {
     "intensity": ("codecarbon", "model-card"),
     "training_type": ("model-card",),
     "location": ("model-card",),
 }
 """Options that only some forms have a place for."""
-SUFFIXES = {".html": "html", ".htm": "html", ".csv": "csv", ".json": "json", ".txt": "text"}
+SUFFIXES = {
+    ".html": "html", ".htm": "html", ".csv": "csv", ".json": "json", ".txt": "text",
+    ".parquet": "parquet",
+}  # fmt: skip
 LONG_SUFFIXES = {".trace.json": "trace", ".speedscope.json": "speedscope"}
 
 
@@ -32,7 +45,7 @@ def prepare(parser: argparse.ArgumentParser) -> None:
         action="append",
         type=Path,
         metavar="FILE",
-        help="the suffix decides: .html, .csv, .json, .txt, .trace.json (Perfetto),"
+        help="the suffix decides: .html, .csv, .json, .parquet, .txt, .trace.json (Perfetto),"
         " .speedscope.json; may be given several times; without it the text goes to stdout",
     )
     parser.add_argument("--format", choices=FORMATS, help="where the suffix doesn't say")
@@ -43,6 +56,12 @@ def prepare(parser: argparse.ArgumentParser) -> None:
         help="a trace of the torch profiler (.json, .json.gz) that is put into the .trace.json",
     )
     parser.add_argument("-f", "--force", action="store_true", help="overwrite FILE")
+    parser.add_argument(
+        "--append",
+        type=Path,
+        metavar="FILE",
+        help="add the rows of the runs to this CSV, which other processes may be adding to",
+    )
     group = parser.add_argument_group("for --format codecarbon and model-card (docs/import.md)")
     group.add_argument(
         "--intensity", type=positive, metavar="G", help="the grid's g CO2eq per kWh, for emissions"
@@ -61,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     from vidmeter.meter.summarize import summarize
     from vidmeter.reports import terminal, torchtrace, write
 
-    outputs = arguments.output or [None]
+    outputs: list[Path | None] = arguments.output or ([] if arguments.append else [None])
     forms = [_form(output, arguments.format) for output in outputs]
     _check_foreign(arguments, forms)
     merge = None
@@ -71,7 +90,15 @@ def run(arguments: argparse.Namespace) -> int:
         merge = torchtrace.load(arguments.merge)
     runs = [load(find_run(name)) for name in arguments.run_names]
     pairs = [(run, summarize(run)) for run in runs]
+    if arguments.append is not None:
+        from vidmeter.reports.appending import append
+
+        count = append(pairs, arguments.append)
+        say(f"added {count} row{'s' if count != 1 else ''} to {arguments.append}")
     for output, form in zip(outputs, forms, strict=True):
+        if form == "parquet":
+            _parquet(output, pairs, force=arguments.force)
+            continue
         text = (
             _foreign(form, pairs, arguments)
             if form in FOREIGN["intensity"]
@@ -98,13 +125,27 @@ def render(
     if form == "text":
         return "\n".join(terminal.render(summary, path=run.path) for run, summary in pairs)
     if len(pairs) > 1:
-        raise UsageError(f"report: {form} shows one run; for several use csv or text")
+        raise UsageError(f"report: {form} shows one run; for several use csv, parquet or text")
     run, summary = pairs[0]
     if form == "html":
         return htmlpage.render(run, summary)
     if form == "trace":
         return trace.render(run, summary, merge=merge)
     return speedscope.render(summary) if form == "speedscope" else jsonfile.render(summary)
+
+
+def _parquet(output: Path | None, pairs: "list[tuple[Run, Summary]]", *, force: bool) -> None:
+    """The table of the CSV with the types that it has."""
+    from vidmeter.meter.rows import frame
+    from vidmeter.reports.exports import need_pyarrow
+    from vidmeter.reports.files import opened
+
+    if output is None:
+        raise UsageError("report: Parquet needs a file to go to: name it with --output")
+    need_pyarrow()
+    with opened(output, force=force) as file:
+        frame([run for run, _ in pairs]).to_parquet(file, index=False)
+    say(f"wrote {output}")
 
 
 def _foreign(form: str, pairs: "list[tuple[Run, Summary]]", arguments: argparse.Namespace) -> str:
