@@ -27,6 +27,7 @@ _OF_THE_WHOLE = {
     "lost_samples",
     "hook_failed",
     "marks_missing",
+    "imported",
 }
 """Events that concern a run whenever they were noted."""
 
@@ -223,6 +224,10 @@ def _provenance(energies: Sequence[DeviceEnergy]) -> Iterable[Caution]:
     for e in energies:
         if e.device.provenance is Provenance.MODELLED:
             facts = e.device.facts
+            if "model_low" in facts:  # another program's model
+                text = f"{e.device.label}: not measured here: {facts['rating']}"
+                yield Caution("modelled", f"{text} ({facts['rating_source']})")
+                continue
             yield Caution(
                 "modelled",
                 f"{e.device.label}: modelled, not measured, as busy time × rating;"

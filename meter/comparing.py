@@ -88,16 +88,42 @@ def unpaired(a: Sequence[float], b: Sequence[float]) -> Comparison:
     mean = float(other.mean() - one.mean())
     if n < 2:
         return _untold(mean, n)
-    errors = [float(x.var(ddof=1)) / len(x) for x in (one, other)]
-    parts = [e**2 / (len(x) - 1) for e, x in zip(errors, (one, other), strict=True)]
-    degrees = sum(errors) ** 2 / sum(parts) if sum(parts) else float(n - 1)
+    error, degrees = _welch(one, other)
     noise = [float((np.diff(x) ** 2).mean()) / 2 for x in (one, other)]
     spread = math.sqrt(noise[0] / len(one) + noise[1] / len(other))
     aa_degrees = _successive_degrees(len(one)) + _successive_degrees(len(other))
     aa = t_quantile(aa_degrees) * spread + abs(_shift(one)) + abs(_shift(other))
     sd = math.sqrt(float(one.var(ddof=1)) + float(other.var(ddof=1)))
     sds = (sd, math.sqrt(sum(noise)))
-    return _told(mean, math.sqrt(sum(errors)), degrees, rounds=n, aa=aa, sds=sds)
+    return _told(mean, error, degrees, rounds=n, aa=aa, sds=sds)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """By how much B's mean lies above A's, in the unit of the values, with its 95 % interval.
+
+    The ends are None where an arm has fewer than two values.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+def difference(a: Sequence[float], b: Sequence[float]) -> Difference:
+    """B less A on the scale of the values, which may be 0, for parts that add up to a whole.
+
+    Welch's t. ValueError if an arm has no value, or one that isn't finite.
+    """
+    one, other = (np.asarray(x, dtype=np.float64) for x in (a, b))
+    if not (len(one) and len(other) and np.isfinite(one).all() and np.isfinite(other).all()):
+        raise ValueError("a difference needs values of both arms, and finite ones")
+    value = float(other.mean() - one.mean())
+    if min(len(one), len(other)) < 2:
+        return Difference(value, None, None)
+    error, degrees = _welch(one, other)
+    half = t_quantile(degrees) * error
+    return Difference(value, value - half, value + half)
 
 
 def rounds_needed(effect: float, round_sd: float, *, aa_round_sd: float = 0.0) -> int | None:
@@ -150,6 +176,14 @@ def _told(
 def _untold(mean: float, rounds: int) -> Comparison:
     nothing = (None, None, None, None)
     return Comparison(math.exp(mean), None, None, None, rounds, "not distinguishable", *nothing)
+
+
+def _welch(one: Floats, other: Floats) -> tuple[float, float]:
+    """The standard error of a difference of two means, and its degrees of freedom."""
+    errors = [float(x.var(ddof=1)) / len(x) for x in (one, other)]
+    parts = [e**2 / (len(x) - 1) for e, x in zip(errors, (one, other), strict=True)]
+    degrees = sum(errors) ** 2 / sum(parts) if sum(parts) else min(len(one), len(other)) - 1.0
+    return math.sqrt(sum(errors)), degrees
 
 
 def _detectable(error: float, degrees: float, aa: float) -> float:

@@ -248,6 +248,15 @@ def counter(
     return _steps(t, power, seen, whole)
 
 
+def stated(t_ns: ArrayLike, energy_j: ArrayLike) -> Curve:
+    """Energies of whole stretches, with nothing known of the course of power within them, J."""
+    t, e = _ascending(t_ns, energy_j)
+    if len(t) < 2:
+        return _nothing()
+    power = np.diff(e) / (np.diff(t) / 1e9)
+    return _curve(t, power, power, np.zeros(len(power), np.bool_), np.ones(len(power), np.bool_))
+
+
 def _ticks(t: Ints, e: Floats, bridge_ns: int) -> tuple[Ints, Floats]:
     """The instants at which a counter was seen to advance, and its values from there on.
 

@@ -5,6 +5,7 @@ VidmeterError
 ├── SensorFailed          a device answered and then stopped
 ├── BadRun                a run file that can't be read, or may not be written
 ├── BadCalibration        a calibration or a reference log that can't be used
+├── BadImport             a file of another program that can't be understood
 └── WorkloadUnavailable   a reference job that can't run on this machine
 
 Each message is one line: what is wrong, then what to do about it. The command line prints it and
@@ -30,6 +31,10 @@ class BadRun(VidmeterError):
 
 class BadCalibration(VidmeterError):
     """A calibration of another card, or a log of an external meter that makes no sense."""
+
+
+class BadImport(VidmeterError):
+    """A file that is of no known format, or lacks what its format must have."""
 
 
 class WorkloadUnavailable(VidmeterError):

@@ -4,11 +4,14 @@ from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vidmeter.meter.clock import Anchor
 from vidmeter.meter.device import Device
 from vidmeter.meter.sample import Series
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Trace(NamedTuple):
@@ -143,3 +146,9 @@ class Run:
         from vidmeter.meter.store import save
 
         save(self, Path(path), force=force)
+
+    def to_frame(self) -> "pd.DataFrame":
+        """Its numbers as a pandas DataFrame, a row for each phase and device (docs/csv.md)."""
+        from vidmeter.meter.rows import frame
+
+        return frame([self])

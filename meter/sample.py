@@ -9,6 +9,8 @@ class Quantity(StrEnum):
 
     ENERGY = "energy_j"
     """Cumulative energy counter, J."""
+    ENERGY_STATED = "energy_stated_j"
+    """Energy since the start of a window, as another program told it at the window's end, J."""
     POWER_RING = "power_ring_w"
     """The driver's own ring of timestamped power samples, W."""
     POWER_INSTANT = "power_instant_w"

@@ -34,6 +34,9 @@ UNKNOWN_SHARE = 0.2
 """A card's reading of power of which nothing is known may look as little as the worst that was
 published: 20 of 100 ms (Quadro RTX 8000, arXiv 2312.02741)."""
 
+STATED_PLACE_NS = 50_000_000
+"""A stated energy is a difference of a card's counter, which advances in ticks of about 100 ms."""
+
 COARSE_S = 0.5
 WHOLLY = 0.999
 
@@ -44,6 +47,7 @@ ORDER = (
     Quantity.POWER_USAGE,
     Quantity.POWER_AVERAGE,
     Quantity.CPU_BUSY,
+    Quantity.ENERGY_STATED,
 )
 
 NAMES = {
@@ -53,6 +57,7 @@ NAMES = {
     Quantity.POWER_USAGE: "power reading",
     Quantity.POWER_AVERAGE: "1 s average power",
     Quantity.CPU_BUSY: "busy time × rating",
+    Quantity.ENERGY_STATED: "stated energy",
 }
 
 
@@ -126,7 +131,12 @@ class Source:
     @property
     def counts(self) -> bool:
         """Whether it is a cumulative counter, and not an integral of power."""
-        return self.quantity in (Quantity.ENERGY, Quantity.CPU_BUSY)
+        return self.quantity in (Quantity.ENERGY, Quantity.CPU_BUSY, Quantity.ENERGY_STATED)
+
+    @property
+    def stated(self) -> bool:
+        """Whether it is an energy of a whole window, with no course of power."""
+        return self.quantity is Quantity.ENERGY_STATED
 
     @property
     def first_rate(self) -> bool:
@@ -169,10 +179,13 @@ def sources_of(run: Run, device: Device) -> list[Source]:
 def bounds(device: Device, calibration: Calibration | None = None) -> tuple[float, float]:
     """Between which factors of a reading the truth lies, as far as the sensor's gain goes (95 %).
 
-    Of a modelled device, the range of its rating. A simulated one is what its script says.
+    Of a modelled device, the range of its rating, or of the model that another program used. A
+    simulated one is what its script says.
     """
     if device.provenance is Provenance.SIMULATED:
         return 1.0, 1.0
+    if device.provenance is Provenance.MODELLED and "model_low" in device.facts:
+        return float(device.facts["model_low"]), float(device.facts["model_high"])
     if device.provenance is Provenance.MODELLED:
         middle = float(device.facts["watts_per_busy_cpu"])
         return (
@@ -200,6 +213,11 @@ def _source(
         busy = energy.counter(trace.t_ns, trace.value, nominal_ns=run.period_ns)
         raw = energy.scaled(busy, float(device.facts["watts_per_busy_cpu"]))
         blur_ns, place_ns, share = energy.usual_spacing_ns(raw.t_ns), 0, 1.0
+    elif series.quantity is Quantity.ENERGY_STATED:
+        # Right at its knots and silent between them: only whole stretches are ever asked for.
+        raw = energy.stated(trace.t_ns, trace.value)
+        blur_ns, share = 0, None
+        place_ns = STATED_PLACE_NS if device.kind is Kind.GPU else 0
     elif series.quantity is Quantity.ENERGY:
         # RAPL is renewed every millisecond; a GPU's counter advances in ticks of about 100.
         ticking = device.kind is Kind.GPU
@@ -221,16 +239,18 @@ def _source(
     least_share = 1.0 if share is None else share
     read = device.provenance is Provenance.MEASURED and device.kind is Kind.GPU
     proven = True
-    if read and series.quantity not in (Quantity.ENERGY, Quantity.POWER_RING):
+    counted = (Quantity.ENERGY, Quantity.ENERGY_STATED, Quantity.POWER_RING)
+    if read and series.quantity not in counted:
         least_share, proven = _least_share(device, share, quality)
     curve = raw
     if calibration is not None and device.provenance is Provenance.MEASURED:
         curve = energy.scaled(raw, 1 / calibration.gain, offset_w=calibration.offset_w)
+    told = series.quantity is Quantity.ENERGY_STATED
     return Source(
         quantity=series.quantity,
         curve=curve,
         raw=raw,
-        reading_ns=raw.t_ns[1:-1],
+        reading_ns=raw.t_ns if told else raw.t_ns[1:-1],
         low=low,
         high=high,
         blur_s=blur_ns / 1e9,
@@ -240,7 +260,7 @@ def _source(
         proven=proven,
         window_ns=window_ns,
         centred=centred,
-        every_ns=energy.usual_spacing_ns(curve.t_ns),
+        every_ns=0 if told else energy.usual_spacing_ns(curve.t_ns),
     )
 
 

@@ -101,6 +101,9 @@ def ratio_half_width(a_j: float, a_open_j: float, b_j: float, b_open_j: float) -
 def _edges_j(source: Source, spans: Ints) -> float:
     """All edges together: what happens within a reading, and when the reading really was."""
     edges = spans.ravel()
+    if source.stated:  # its course isn't known: the mean power stands for that at its edges
+        mean_w = float(source.curve.start_w.max(initial=0.0))
+        return source.place_s * mean_w * math.sqrt(len(edges))
     around = np.asarray([-1.0, -0.5, 0.0, 0.5, 1.0]) * source.blur_s * 1e9
     power = energy.power_at(source.curve, edges[:, None] + around.astype(np.int64)[None, :])
     power = np.nan_to_num(power)

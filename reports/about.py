@@ -17,6 +17,7 @@ Facts = list[tuple[str, str]]
 
 _HOW = {
     NAMES[Quantity.CPU_BUSY]: "busy time of the processors times a rating in W per busy one",
+    NAMES[Quantity.ENERGY_STATED]: "what another program stated of the whole run",
     NAMES[Quantity.ENERGY]: "the difference of the device's own energy counter over the window",
 }
 _AREA = "the area under its readings of power, which are taken as joined by straight lines"
@@ -72,10 +73,7 @@ def machine_facts(summary: Summary) -> list[tuple[str, Facts]]:
 def method(run: Run, summary: Summary) -> list[str]:
     """How the numbers came about, in sentences."""
     count = sum(len(trace.t_ns) for trace in run.traces.values())
-    sentences = [
-        f"The sensors were read every {seconds(run.period_ns / 1e9)}, in a process of their own;"
-        f" {count} readings were kept."
-    ]
+    sentences = [_captured(run, count)]
     for name in sorted({e.source for e in summary.devices if e.source}):
         sentences.append(f"Energy from {name} is {_HOW.get(name, _AREA)}.")
     sentences.append(
@@ -90,6 +88,19 @@ def method(run: Run, summary: Summary) -> list[str]:
         " here can be computed anew from them."
     )
     return sentences
+
+
+def _captured(run: Run, count: int) -> str:
+    """Where its values come from."""
+    if imported := run.environment.get("imported"):
+        return (
+            f"The run was imported from {imported['file']}, as {imported['program']} wrote it;"
+            f" {count} values were taken over."
+        )
+    return (
+        f"The sensors were read every {seconds(run.period_ns / 1e9)}, in a process of their own;"
+        f" {count} readings were kept."
+    )
 
 
 def _videos(run: Run, summary: Summary) -> list[Work]:

@@ -5,9 +5,7 @@ task. Arms stay in the order in which they were asked for; nothing is ranked her
 """
 
 from collections.abc import Mapping, Sequence
-from statistics import fmean
 
-from vidmeter.meter.comparing import Comparison, paired
 from vidmeter.meter.run import Run
 from vidmeter.meter.summary import Summary
 from vidmeter.reports.arm import Arm, Repeat
@@ -29,31 +27,16 @@ def arms(pairs: Sequence[tuple[Run, Summary]]) -> list[Arm]:
     return [_arm(label, repeats) for label, repeats in groups.items()]
 
 
-def compared(a: Arm, b: Arm) -> Comparison | None:
-    """B against A, round by round; None where they can't be compared.
-
-    They can't where they answer with different figures or stand on readings of different
-    provenance, and where no round has a positive figure of both.
-    """
-    if a.headline != b.headline or a.provenance is not b.provenance:
-        return None
-    one, other = _by_round(a), _by_round(b)
-    rounds = [(one[n], other[n]) for n in sorted(one.keys() & other.keys())]
-    positive = [pair for pair in rounds if min(pair) > 0]
-    return paired(positive) if positive else None
-
-
-def _by_round(arm: Arm) -> dict[int, float]:
-    found: dict[int, list[float]] = {}
-    for repeat in arm.known:
-        found.setdefault(repeat.round, []).append(repeat.per_unit[arm.headline])
-    return {number: fmean(values) for number, values in found.items()}
+def arm_of(label: str, pairs: Sequence[tuple[Run, Summary]]) -> Arm:
+    """One arm of these runs, whatever they are: each that isn't of a bench is its own process."""
+    ordered = sorted(pairs, key=lambda pair: pair[1].started_real_ns or 0)
+    return _arm(label, [_repeat(run, summary, n) for n, (run, summary) in enumerate(ordered, 1)])
 
 
 def _arm(label: str, repeats: Sequence[Repeat]) -> Arm:
     ordered = tuple(sorted(repeats, key=lambda r: (r.block, r.number)))
     facts = ordered[0].facts
-    task = facts.get("task") or "command"
+    task = facts.get("task") or _task_seen(ordered)
     headline, unit = HEADLINES.get(task, HEADLINES["command"])
     if not any(headline in r.per_unit for r in ordered):
         headline, unit = HEADLINES["command"]
@@ -70,13 +53,22 @@ def _arm(label: str, repeats: Sequence[Repeat]) -> Arm:
     )
 
 
-def _repeat(run: Run, summary: Summary) -> Repeat:
+def _task_seen(repeats: Sequence[Repeat]) -> str:
+    """What a command that doesn't say so was for, going by what all of its runs made."""
+    for task, (headline, _) in HEADLINES.items():
+        if all(headline in r.per_unit for r in repeats if r.energy_j is not None):
+            return task
+    return "command"
+
+
+def _repeat(run: Run, summary: Summary, n: int = 1) -> Repeat:
+    """`n` is its place where the run doesn't know that."""
     facts = run.workload or {}
     energy_j = summary.total.energy_j
     return Repeat(
-        block=int(facts.get("block") or 1),
-        round=int(facts.get("round") or 1),
-        number=int(facts.get("repeat") or 1),
+        block=int(facts.get("block") or n),
+        round=int(facts.get("round") or n),
+        number=int(facts.get("repeat") or n),
         seconds=summary.duration_s,
         energy_j=energy_j,
         per_unit=_per_unit(energy_j, facts.get("work") or {}, summary),
@@ -96,8 +88,8 @@ def _per_unit(
     units = {
         "j_per_run": 1.0,
         "j_per_video_second": seconds,
-        "j_per_output_token": work.get("output_tokens"),
-        "j_per_input_token": work.get("input_tokens"),
+        "j_per_output_token": work.get("output_tokens") or summary.work.units.get("output_tokens"),
+        "j_per_input_token": work.get("input_tokens") or summary.work.units.get("input_tokens"),
     }
     found = {name: energy_j / count for name, count in units.items() if count}
     return found | ({"wh_per_clip": energy_j / 3600 / clips} if clips else {})

@@ -1,4 +1,4 @@
-"""Where the labels of a chart's axes stand: round numbers of watts and of time."""
+"""Where the labels of a chart's axes stand: round numbers of watts, of time, of anything."""
 
 import math
 from typing import NamedTuple
@@ -25,6 +25,18 @@ def watt_ticks(top_w: float) -> tuple[float, tuple[Tick, ...]]:
     count = math.ceil(top_w / step - 1e-9)
     ticks = tuple(Tick(100 * i / count, watts(i * step)) for i in range(count + 1))
     return count * step, ticks
+
+
+def plain_ticks(left: float, span: float) -> tuple[Tick, ...]:
+    """Three to six labels at round numbers of an axis that goes from `left` over `span`."""
+    size = 10.0 ** math.floor(math.log10(span / 4))
+    step = next(s * size for s in (1, 2, 2.5, 5, 10) if s * size >= span / 4 * 0.999)
+    first = math.ceil(left / step - 1e-9)
+    count = int((left + span) / step + 1e-9) - first
+    return tuple(
+        Tick(100 * ((first + i) * step - left) / span, f"{(first + i) * step:.6g}")
+        for i in range(count + 1)
+    )
 
 
 def time_ticks(duration_s: float) -> tuple[Tick, ...]:

@@ -4,8 +4,9 @@ import csv
 import io
 from collections.abc import Sequence
 
+from vidmeter.meter.rows import Row
 from vidmeter.reports.arm import Arm, Repeat
-from vidmeter.reports.csvfile import Row, cell
+from vidmeter.reports.csvfile import cell
 
 COLUMNS = (
     "arm",

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from vidmeter.meter.comparing import Comparison
 from vidmeter.meter.statistics import Estimate
 from vidmeter.reports.arm import Arm, Repeat
+from vidmeter.reports.comparison import Compared
 from vidmeter.reports.doubts import doubts
 from vidmeter.reports.peaks import share_of_peak
 from vidmeter.reports.published import comparable
@@ -16,23 +17,31 @@ SCHEMA = 1
 """Grows with each change that an existing reader would stumble over."""
 
 
-def render(arms: Sequence[Arm], comparison: Comparison | None = None) -> str:
-    """The arms, and the comparison of the second with the first where there is one."""
+def render(arms: Sequence[Arm], comparisons: Sequence[Compared] = ()) -> str:
+    """The arms, and the comparisons with the first where there are any."""
     document = {
         "schema": SCHEMA,
         "arms": [_arm(arm) for arm in arms],
-        "comparison": _comparison(arms, comparison) if comparison else None,
+        "comparisons": [_comparison(c) for c in comparisons],
     }
     return json.dumps(_finite(document), indent=2, allow_nan=False) + "\n"
 
 
-def _comparison(arms: Sequence[Arm], found: Comparison) -> dict[str, Any]:
+def _comparison(c: Compared) -> dict[str, Any]:
+    """Everything of `Comparison` is null where two arms have no ratio; `why` says why not."""
+    found: dict[str, Any] = dict.fromkeys(f.name for f in fields(Comparison))
     return {
-        "a": arms[0].label,
-        "b": arms[1].label,
-        "headline": arms[0].headline,
-        "weights_differ": arms[0].weights != arms[1].weights,
-        **asdict(found),
+        "a": c.a.label,
+        "b": c.b.label,
+        "headline": c.a.headline,
+        "interleaved": c.interleaved,
+        "why_not": c.why,
+        "unlike": list(c.unlike),
+        "weights_differ": c.a.weights != c.b.weights,
+        **(asdict(c.found) if c.found else found),
+        "phases": [
+            {"path": list(p.path), "a": p.a, "b": p.b, **asdict(p.difference)} for p in c.phases
+        ],
     }
 
 

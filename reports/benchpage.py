@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from vidmeter.meter.comparing import Comparison
 from vidmeter.meter.device import Provenance
+from vidmeter.reports import bars, page
 from vidmeter.reports import benchwords as words
-from vidmeter.reports import page
 from vidmeter.reports.arm import Arm
+from vidmeter.reports.comparison import Compared
 from vidmeter.reports.doubts import together
 from vidmeter.reports.format import NONE, digits, seconds, watts
 from vidmeter.reports.htmlpage import stylesheet, templates
@@ -24,6 +24,9 @@ _RANDOM = (
     "RANDOM WEIGHTS",
     "The true architecture at work, but not a trained model; never to be ranked with trained ones",
 )
+
+
+MOST_IN_TITLE = 3
 
 
 class Answer(NamedTuple):
@@ -41,10 +44,14 @@ class Answer(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """The comparison in a sentence, and what has to be known beside it."""
+    """A comparison in a sentence, what has to be known beside it, and where the difference is."""
 
     text: str
     notes: list[str]
+    a: str
+    b: str
+    unit: str
+    phases: list[tuple[str, str, str, str, str]]
 
 
 class Block(NamedTuple):
@@ -57,30 +64,28 @@ class Block(NamedTuple):
 
 def render(
     arms: Sequence[Arm],
-    comparison: Comparison | None = None,
+    comparisons: Sequence[Compared] = (),
     *,
     links: Mapping[str, str] | None = None,
 ) -> str:
     """The page; `links` are relative addresses of pages of single repeats, by the arm's label."""
-    verdict = None
-    if comparison is not None and len(arms) == 2:
-        verdict = Verdict(
-            words.sentence_of(comparison, a="A", b="B"),
-            words.comparison_notes(arms[0], arms[1], comparison),
-        )
+    verdicts = [_verdict(n, c) for n, c in enumerate(comparisons, 1)]
     drawn = [picture(group) for group in words.by_weights(arms)]
     return (
         templates()
         .get_template("bench.html")
         .render(
-            title=_title(arms, compared=verdict is not None),
+            title=_title(arms, compared=bool(verdicts)),
             started=_started(arms),
             about=_about(arms),
             devices=list(dict.fromkeys(n for arm in arms for n in arm.device_names)),
             marks=_marks(arms),
-            verdict=verdict,
+            verdicts=verdicts,
+            letters=words.letters,
             arms=[_answer(i, arm, (links or {}).get(arm.label)) for i, arm in enumerate(arms)],
             doubts=together(arms),
+            bars=[b for group in words.by_weights(arms) if (b := bars.bars(group))],
+            planes=[p for group in words.by_weights(arms) for p in _planes(group)],
             pictures=[p for p in drawn if p],
             published=[p for arm in arms if (p := _published(arm))],
             facts=list(_facts(arms)),
@@ -90,8 +95,28 @@ def render(
     )
 
 
+def _verdict(n: int, c: Compared) -> Verdict:
+    a, b = words.letters(0), words.letters(n)
+    return Verdict(
+        text=words.sentence_of(c, a=a, b=b),
+        notes=words.comparison_notes(c, a=a, b=b),
+        a=a,
+        b=b,
+        unit=c.a.unit,
+        phases=[words.phase_words(phase) for phase in words.phases_told(c)],
+    )
+
+
+def _planes(arms: Sequence[Arm]) -> list[bars.Plane]:
+    plane = bars.frontier(arms)
+    return ([plane] if plane else []) + bars.settings(arms)
+
+
 def _title(arms: Sequence[Arm], *, compared: bool) -> str:
-    text = (" against " if compared else ", ").join(arm.label for arm in arms)
+    labels = [arm.label for arm in arms]
+    if len(arms) > MOST_IN_TITLE:
+        labels = [labels[0], f"{len(arms) - 1} others"]
+    text = (" against " if compared and len(labels) == 2 else ", ").join(labels)
     return text if len(text) <= 200 else f"{text[:197]}…"
 
 

@@ -7,26 +7,32 @@ weights, are marked on the line of the number itself, so that no line can be quo
 import textwrap
 from collections.abc import Sequence
 
-from vidmeter.meter.comparing import Comparison
 from vidmeter.reports import benchwords as words
 from vidmeter.reports.arm import Arm
+from vidmeter.reports.comparison import Compared
 from vidmeter.reports.doubts import together
 from vidmeter.reports.format import NONE, digits, seconds, watts
 from vidmeter.reports.published import comparable
 
 WIDTH = 100
+MOST_IN_FULL = 3
+"""So many comparisons are told with everything; of more, a sentence each."""
 _INDENT = "  "
 
 
 def render(
-    arms: Sequence[Arm], comparison: Comparison | None = None, *, color: bool = False
+    arms: Sequence[Arm], comparisons: Sequence[Compared] = (), *, color: bool = False
 ) -> str:
     """The results for a person, the answer first; `color` adds ANSI emphasis."""
     bold = "\x1b[1m{}\x1b[0m" if color else "{}"
-    blocks = []
-    if comparison is not None and len(arms) == 2:
-        first, *rest = comparison_lines(arms[0], arms[1], comparison)
-        blocks.append([bold.format(first), *rest])
+    brief = len(comparisons) > MOST_IN_FULL
+    blocks = [_compared(n, c, bold, brief=brief) for n, c in enumerate(comparisons, 1)]
+    if brief:
+        blocks = [[line for block in blocks for line in block]]
+    if comparisons:
+        blocks.insert(1, _letters([comparisons[0].a, *(c.b for c in comparisons)]))
+    if not brief:
+        blocks += [_where(n, c) for n, c in enumerate(comparisons, 1)]
     if len(arms) > 1:
         blocks += [_table(group) for group in words.by_weights(arms)]
     blocks += [_arm(arm, bold) for arm in arms]
@@ -35,14 +41,42 @@ def render(
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
 
-def comparison_lines(a: Arm, b: Arm, found: Comparison) -> list[str]:
-    """What B takes against A, in one sentence; then what was compared, and what has to be known."""
-    stand = dict.fromkeys([*words.marks(a), *words.marks(b)])
-    first = "  ".join([words.sentence_of(found, a="A", b="B"), *stand])
-    lines = [first, f"  A: {a.label}", f"  B: {b.label}"]
-    lines = [wrapped for line in lines for wrapped in _wrap(line, "     ")]
-    notes = words.comparison_notes(a, b, found)
-    return lines + [wrapped for note in notes for wrapped in _wrap(f"  {note}", "  ")]
+def _compared(n: int, c: Compared, bold: str, *, brief: bool) -> list[str]:
+    """What an arm takes against A, in one sentence, and what has to be known beside it."""
+    a, b = words.letters(0), words.letters(n)
+    stand = dict.fromkeys([*words.marks(c.a), *words.marks(c.b)])
+    sentence = "  ".join([words.sentence_of(c, a=a, b=b), *stand])
+    first, *rest = _wrap(sentence, "     ")
+    notes = [] if brief else words.comparison_notes(c, a=a, b=b)
+    return [
+        bold.format(first),
+        *rest,
+        *(line for note in notes for line in _wrap(f"  {note}", "  ")),
+    ]
+
+
+def _letters(arms: Sequence[Arm]) -> list[str]:
+    return [
+        line
+        for n, arm in enumerate(arms)
+        for line in _wrap(f"  {words.letters(n)}: {arm.label}", "     ")
+    ]
+
+
+def _where(n: int, c: Compared) -> list[str]:
+    """In which phases the difference is; they add up to all of it."""
+    told = words.phases_told(c)
+    if not told:
+        return []
+    a, b = words.letters(0), words.letters(n)
+    head = (f"where the difference is, {c.a.unit}", a, b, f"{b} − {a}", "95 %")
+    rows = [head, *(words.phase_words(phase) for phase in told)]
+    wide = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    return [
+        (_INDENT + "  ".join(cell.rjust(wide[i]) if i else _short(cell, 48).ljust(min(wide[i], 48))
+                             for i, cell in enumerate(row))).rstrip()
+        for row in rows
+    ]  # fmt: skip
 
 
 def _table(arms: Sequence[Arm]) -> list[str]:

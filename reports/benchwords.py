@@ -2,51 +2,82 @@
 
 from collections.abc import Mapping, Sequence
 
-from vidmeter.meter.comparing import Comparison
 from vidmeter.meter.device import Provenance
 from vidmeter.meter.statistics import CONFIDENCE, Estimate
 from vidmeter.reports.arm import Arm
+from vidmeter.reports.comparison import Compared, PhaseDifference
 from vidmeter.reports.format import digits, joules, percent, seconds, watt_hours, watts
 from vidmeter.reports.peaks import share_of_peak
 
+MOST_PHASES = 12
 
-def sentence_of(found: Comparison, *, a: str, b: str) -> str:
+
+def letters(n: int) -> str:
+    """What the n-th arm is called in a comparison, from 0: A, B … Z, A1, B1 …"""
+    turn, place = divmod(n, 26)
+    return chr(ord("A") + place) + (str(turn) if turn else "")
+
+
+def sentence_of(c: Compared, *, a: str, b: str) -> str:
     """`B takes 3.1 % more than A (2.4 to 3.8 %), 6 rounds`, or that it can't be told apart."""
-    rounds = f"{found.rounds} round{'s' if found.rounds != 1 else ''}"
+    found = c.found
+    if found is None:
+        return f"{a} and {b} are not compared: {c.why}"
+    of = f"{found.rounds} round{'s' if found.rounds != 1 else ''}"
+    if not c.interleaved:
+        of = f"{len(c.a.known)} and {len(c.b.known)} runs, not interleaved"
     change = found.ratio - 1
     interval = ""
     if found.low is not None and found.high is not None:
         interval = f" ({_range(found.low - 1, found.high - 1, negated=change < 0)})"
     if found.verdict != "not distinguishable":
         word = "more" if change > 0 else "less"
-        return f"{b} takes {difference(abs(change))} {word} than {a}{interval}, {rounds}"
+        return f"{b} takes {difference(abs(change))} {word} than {a}{interval}, {of}"
     text = f"{a} and {b} are not distinguishable"
     if found.detectable is not None:
-        text += f": a difference of {difference(found.detectable)} or more would have been seen"
-    else:
-        text += f": {rounds} {'are' if found.rounds != 1 else 'is'} too few to claim a difference"
-    return f"{text}, {rounds}" if found.detectable is not None else text
+        seen = difference(found.detectable)
+        return f"{text}: a difference of {seen} or more would have been seen, {of}"
+    return f"{text}: {of} {'is' if of == '1 round' else 'are'} too few to claim a difference"
 
 
-def comparison_notes(a: Arm, b: Arm, found: Comparison) -> list[str]:
+def comparison_notes(c: Compared, *, a: str, b: str) -> list[str]:
     """What has to be known beside the sentence."""
-    notes = []
-    if found.verdict == "not distinguishable":
-        text = f"What was seen: B takes {_signed(found.ratio - 1)} against A"
+    notes, found = [], c.found
+    if found is not None and found.verdict == "not distinguishable":
+        text = f"What was seen: {b} takes {signed(found.ratio - 1)} against {a}"
         if found.low is not None and found.high is not None:
-            text += f" (95 % interval: {_signed(found.low - 1)} to {_signed(found.high - 1)})"
+            text += f" (95 % interval: {signed(found.low - 1)} to {signed(found.high - 1)})"
         notes.append(f"{text}.")
-    if found.aa_spread is not None:
+    if found is not None and found.aa_spread is not None:
         notes.append(
             f"An arm was within {difference(found.aa_spread)} of itself in this session"
             + (f"; p = {found.p:.2g}." if found.p is not None else ".")
         )
-    if a.weights != b.weights:
+    if c.a.weights != c.b.weights:
         notes.append(
-            f"The weights differ (A: {a.weights or 'none'}, B: {b.weights or 'none'}):"
+            f"The weights differ ({a}: {c.a.weights or 'none'}, {b}: {c.b.weights or 'none'}):"
             " part of the difference may be theirs."
         )
+    others = [field for field in c.unlike if not field.startswith("weights: ")]
+    if others:
+        notes.append(f"They differ in {'; '.join(others)}.")
     return notes
+
+
+def phase_words(phase: PhaseDifference) -> tuple[str, str, str, str, str]:
+    """A phase's name, what it takes in A and B, the difference, and its interval."""
+    change = phase.difference
+    interval = ""
+    if change.low is not None and change.high is not None:
+        interval = f"{_plus(change.low)} to {_plus(change.high)}"
+    a, b = ("" if value is None else digits(value) for value in (phase.a, phase.b))
+    return " › ".join(phase.path), a, b, _plus(change.value), interval
+
+
+def phases_told(c: Compared) -> list[PhaseDifference]:
+    """The phases that make up the difference: those of at least a hundredth of the largest part."""
+    largest = max((abs(p.difference.value) for p in c.phases), default=0.0)
+    return [p for p in c.phases if abs(p.difference.value) >= largest / 100][:MOST_PHASES]
 
 
 def by_weights(arms: Sequence[Arm]) -> list[list[Arm]]:
@@ -154,7 +185,12 @@ def difference(share: float) -> str:
     return f"{value:.1f} %" if value >= 0.95 else f"{value:.2g} %"
 
 
-def _signed(share: float) -> str:
+def _plus(value: float) -> str:
+    return f"{'+' if value >= 0 else '−'}{digits(abs(value))}"
+
+
+def signed(share: float) -> str:
+    """A share as a difference with its sign."""
     return f"{'+' if share >= 0 else '−'}{difference(share)}"
 
 

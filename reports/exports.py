@@ -61,10 +61,15 @@ def _check(form: str) -> None:
     if form not in FORMATS:
         raise BadRun(f"can't export to {form or 'no suffix'}: use .csv, .json or .parquet")
     if form == "parquet":
-        try:
-            import pyarrow as pa  # noqa: F401
-        except ImportError:
-            raise BadRun("Parquet needs pyarrow: pip install pyarrow, or export to .csv") from None
+        need_pyarrow()
+
+
+def need_pyarrow() -> None:
+    """Raise BadRun if Parquet can't be written here."""
+    try:
+        import pyarrow as pa  # noqa: F401
+    except ImportError:
+        raise BadRun("Parquet needs pyarrow: pip install pyarrow, or take .csv") from None
 
 
 def _csv(run: Run) -> Iterator[str]:

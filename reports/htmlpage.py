@@ -12,6 +12,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from vidmeter.meter.rows import weights
 from vidmeter.meter.run import Run
 from vidmeter.meter.summary import Summary
 from vidmeter.reports import about, footprintwords, page
@@ -47,7 +48,7 @@ def render(run: Run, summary: Summary, footprint: Footprint | None = None) -> st
             trust=page.trust(summary),
             net=page.net(summary),
             cautions=page.cautions(summary),
-            weights=page.weights(summary),
+            weights=weights(summary.workload),
             phases=phases,
             course_width=WIDTH_OF_COURSE,
             course_height=HEIGHT_OF_COURSE,

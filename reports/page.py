@@ -1,7 +1,6 @@
 """What a page says of a run's energy: the answer, and the rows of its tables."""
 
 import shlex
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -87,13 +86,6 @@ def started(summary: Summary) -> str | None:
         return None
     at = datetime.fromtimestamp(summary.started_real_ns // 10**9, UTC)
     return at.strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def weights(summary: Summary) -> str | None:
-    """Which weights a reference workload had, such as `random`; None for other programs."""
-    facts = (summary.workload or {}).get("facts")
-    found = facts.get("weights") if isinstance(facts, Mapping) else None
-    return found if isinstance(found, str) else None
 
 
 def marks(summary: Summary) -> list[tuple[str, str]]:

@@ -4,13 +4,12 @@ Arms in one picture share one axis, so that they can be compared by eye. It does
 because what is shown are differences of a few per cent; the page says so.
 """
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from vidmeter.meter.statistics import Interval
 from vidmeter.reports.arm import Arm
-from vidmeter.reports.axes import Tick
+from vidmeter.reports.axes import Tick, plain_ticks
 from vidmeter.reports.format import digits
 
 _AROUND = 0.06
@@ -71,7 +70,7 @@ def picture(arms: Sequence[Arm]) -> Picture | None:
     return Picture(
         known[0].unit,
         tuple(_strip(arm, left, span) for arm in known),
-        _ticks(left, span),
+        plain_ticks(left, span),
         left <= 0,
     )
 
@@ -108,15 +107,3 @@ def _strip(arm: Arm, left: float, span: float) -> Strip:
 
 def _bar(of: Interval, left: float, span: float) -> Bar:
     return Bar(100 * (of.low - left) / span, 100 * (of.high - of.low) / span, of.low, of.high)
-
-
-def _ticks(left: float, span: float) -> tuple[Tick, ...]:
-    """Round numbers, three to six of them."""
-    size = 10.0 ** math.floor(math.log10(span / 4))
-    step = next(s * size for s in (1, 2, 2.5, 5, 10) if s * size >= span / 4 * 0.999)
-    first = math.ceil(left / step - 1e-9)
-    count = int((left + span) / step + 1e-9) - first
-    return tuple(
-        Tick(100 * ((first + i) * step - left) / span, f"{(first + i) * step:.6g}")
-        for i in range(count + 1)
-    )

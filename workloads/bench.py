@@ -286,14 +286,17 @@ def _operations(
         assert counting.stdout is not None
         patience = threading.Timer(COUNT_S * len(arms), counting.kill)
         patience.start()
-        for number, arm in arms.items():
-            line = counting.stdout.readline()
-            told: Any = json.loads(line) if line else {"why": "the process that counts them ended"}
-            if told is not None and "why" in told:
-                say(f"{arm.label}: operations are not counted: {told['why']}")
-            elif told is not None:
-                yield number, told
-        patience.cancel()
+        try:
+            for number, arm in arms.items():
+                line = counting.stdout.readline()
+                told: Any = json.loads(line) if line else {"why": "counting took too long"}
+                if told is not None and "why" in told:
+                    say(f"{arm.label}: operations are not counted: {told['why']}")
+                elif told is not None:
+                    yield number, told
+        finally:
+            patience.cancel()
+            counting.kill()  # whoever is interrupted leaves nothing behind
 
 
 def _duration(seconds: float) -> str:

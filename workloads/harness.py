@@ -213,8 +213,9 @@ def _set_up_process(settings: Mapping[str, str]) -> None:
     # Nothing is fetched unless it is asked for.
     if settings.get("weights") != "hub":
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    # Notices about optional packages and types of number are not this program's output.
+    # Notices about optional packages and coming versions are not this program's output.
     warnings.filterwarnings("ignore", message="In CPU autocast")
+    warnings.filterwarnings("ignore", message="`torch_dtype` is deprecated")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     # Threads that spin at barriers burn a core each while they wait, which would be measured.

@@ -75,7 +75,7 @@ def test_a_planted_difference_between_two_commands_is_found(place: Place) -> Non
     first = [next(b["arm"] for b in blocks if b["round"] == r) for r in range(1, 7)]
     assert set(first) == {0, 1}, "which comes first changes from round to round"
     table = json.loads((place.folder / "b" / "results.json").read_text())
-    comparison = table["comparison"]
+    comparison = table["comparisons"][0]
     assert comparison["verdict"] == "higher"
     assert comparison["low"] < 0.36 / 0.30 < comparison["high"] or comparison["ratio"] == (
         pytest.approx(1.2, abs=0.02)
@@ -89,7 +89,7 @@ def test_the_same_command_twice_is_not_distinguishable(place: Place) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     table = json.loads((place.folder / "b" / "results.json").read_text())
-    assert table["comparison"]["verdict"] == "not distinguishable"
+    assert table["comparisons"][0]["verdict"] == "not distinguishable"
     assert "not distinguishable" in done.stdout
 
 
@@ -128,6 +128,39 @@ def test_an_interrupted_bench_keeps_its_repeats_and_goes_on(place: Place, own: s
     done = place.vidmeter("bench", "--resume", "b", "--sensor", place.curve(), *FAST)
     assert done.returncode == 0, done.stderr
     assert sorted(int(row["repeat"]) for row in rows(place.folder / "b")) == [1, 2, 3, 4, 5, 6]
+
+
+def test_an_interrupt_while_operations_are_counted_leaves_results_and_no_process(
+    place: Place, own: str
+) -> None:
+    (place.folder / "slow.py").write_text(
+        "import time\n"
+        "from pathlib import Path\n"
+        "from own import Sleepy\n"
+        "class Slow(Sleepy):\n"
+        "    def operations(self):\n"
+        "        Path('counting').write_text(str(__import__('os').getpid()))\n"
+        "        time.sleep(600)\n"
+    )
+    options = ("--repeats", "1", "--sensor", place.curve(), "-o", "b", *FAST)
+    bench = subprocess.Popen(
+        place.command("bench", "slow:Slow", *options),
+        cwd=place.folder,
+        env=place.environ,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    told, deadline = place.folder / "counting", time.monotonic() + 30
+    while not (told.exists() and told.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    bench.send_signal(signal.SIGINT)  # to it alone, as a script that stops it would
+    _, errors = bench.communicate(timeout=30)
+    assert bench.returncode == 130, errors
+    assert "interrupted while operations were counted; go on with" in errors
+    assert len(rows(place.folder / "b")) == 1
+    assert not Path(f"/proc/{told.read_text()}").exists()
 
 
 def test_a_bench_that_was_killed_loses_no_finished_repeat(place: Place, own: str) -> None:

@@ -189,13 +189,17 @@ def test_a_kill_at_any_instant_leaves_a_whole_run_and_no_process(
 
 
 def test_a_run_can_be_looked_at_while_it_grows(place: Place) -> None:
+    until_told = ("sh", "-c", "until [ -e enough ]; do sleep 0.1; done")
     with subprocess.Popen(
-        place.command("run", "-q", "--sensor", place.curve(), "--", "sleep", "1.5"),
+        place.command("run", "-q", "--sensor", place.curve(), "--", *until_told),
         cwd=place.folder, env=place.environ,
     ):  # fmt: skip
-        wait_for_samples(place)
-        shown = place.vidmeter("show")
-        listed = place.vidmeter("list", "--json")
+        try:
+            wait_for_samples(place)
+            shown = place.vidmeter("show")
+            listed = place.vidmeter("list", "--json")
+        finally:
+            (place.folder / "enough").touch()
 
     assert shown.returncode == 0
     assert "100 W" in shown.stdout

@@ -704,7 +704,8 @@ print(json.dumps([ended, time.monotonic() - start, [p.wait() for p in marked],
 spared.kill(); other.kill(); spared.wait(); other.wait()
 """
     ended, seconds, codes, spared, other, again = json.loads(house.script(text))
-    assert (ended, codes) == (5, [-15] * 4)
+    assert (ended, codes[:3]) == (5, [-15] * 3)
+    assert codes[3] in (-15, 0), "a shell may go on in peace before its own signal comes"
     assert seconds < 2
     assert (spared, other, again) == (None, None, 0)
 

@@ -7,7 +7,7 @@ from tests.reports.benches import VIDEO, WAN, commands, repeat, videos
 from vidmeter.meter.device import Provenance
 from vidmeter.meter.statistics import estimate
 from vidmeter.meter.summarize import summarize
-from vidmeter.reports.arms import arms, compared
+from vidmeter.reports.arms import arms
 from vidmeter.reports.doubts import doubts
 from vidmeter.reports.peaks import implausible, peak, share_of_peak
 
@@ -157,22 +157,3 @@ def test_what_differs_and_an_unsteady_card_are_doubts():
     texts = [d.text for d in doubts(arm)]
     assert differs[0] in texts
     assert any("it still rose" in text for text in texts)
-
-
-def test_arms_are_compared_round_by_round():
-    a = commands("a", [100, 101, 102, 103, 104, 105])
-    b = commands("b", [110, 111.3, 112.1, 113.2, 114.5, 115.4])
-    first, second = arms(a + b)
-    found = compared(first, second)
-    assert (found.rounds, found.verdict) == (6, "higher")
-    assert found.low < 1.1 < found.high
-    assert compared(second, first).ratio == pytest.approx(1 / found.ratio)
-
-
-def test_what_answers_with_other_figures_or_was_simulated_is_not_compared():
-    a = commands("a", [100, 101])
-    simulated = commands("b", [100, 101], provenance=Provenance.SIMULATED)
-    first, second = arms(a + simulated)
-    assert compared(first, second) is None
-    first, second = arms(a + videos([[100.0], [101.0]]))
-    assert compared(first, second) is None

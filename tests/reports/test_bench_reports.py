@@ -9,7 +9,8 @@ import pytest
 from tests.reports.benches import commands, repeat, videos
 from vidmeter.meter.device import Provenance
 from vidmeter.reports import benchcsv, benchjson, benchpage, benchtext
-from vidmeter.reports.arms import arms, compared
+from vidmeter.reports.arms import arms
+from vidmeter.reports.comparison import compare
 
 A = [100, 101, 102, 103, 104, 105]
 B = [110, 111.3, 112.1, 113.2, 114.5, 115.4]
@@ -18,7 +19,7 @@ HOSTILE = "<script>alert('x')</script> & \"q\""
 
 def two(b=B, **more):
     first, second = arms(commands("python a.py", A, **more) + commands("python b.py", b, **more))
-    return [first, second], compared(first, second)
+    return [first, second], compare([first, second])
 
 
 def table(found):
@@ -35,7 +36,7 @@ def test_a_difference_is_the_first_sentence_in_the_terminal():
 
 def test_less_is_said_with_its_interval_in_order():
     first, second = arms(commands("a", B) + commands("b", A))
-    sentence = benchtext.render([first, second], compared(first, second)).splitlines()[0]
+    sentence = benchtext.render([first, second], compare([first, second])).splitlines()[0]
     low, high = re.search(r"less than A \(([\d.]+) to ([\d.]+) %\)", sentence).groups()
     assert float(low) < float(high)
 
@@ -49,7 +50,7 @@ def test_no_difference_is_said_with_what_would_have_been_seen():
 
 def test_too_few_rounds_claim_nothing():
     first, second = arms(commands("a", A[:3]) + commands("b", B[:3]))
-    text = benchtext.render([first, second], compared(first, second))
+    text = benchtext.render([first, second], compare([first, second]))
     assert "3 rounds are too few to claim a difference" in text.splitlines()[0]
 
 
@@ -82,14 +83,14 @@ def test_random_and_trained_weights_are_never_in_one_table():
     assert len(heads) == 2
     assert benchpage.render(found).count('<figure class="strips">') == 2
     first, second = found
-    notes = benchtext.render(found, compared(first, second))
+    notes = benchtext.render(found, compare([first, second]))
     assert "The weights differ (A: random, B: hub)" in notes
 
 
 def test_the_text_fits_into_the_terminal():
     long = "wan2.1-t2v-1.3b " + " ".join(f"setting{i}=value{i}" for i in range(12))
     found = arms(videos([[600.0], [610.0]], arm=long) + videos([[600.0], [620.0]]))
-    for line in benchtext.render(found, compared(*found)).splitlines():
+    for line in benchtext.render(found, compare(found)).splitlines():
         assert len(line) <= 100, line
 
 
@@ -113,12 +114,14 @@ def test_json_holds_the_comparison_and_null_where_there_is_none():
     found, comparison = two()
     told = json.loads(benchjson.render(found, comparison))
     assert told["schema"] == 1
-    assert told["comparison"]["ratio"] == pytest.approx(comparison.ratio)
-    assert told["comparison"]["verdict"] == "higher"
+    (told_of,) = told["comparisons"]
+    assert told_of["ratio"] == pytest.approx(comparison[0].found.ratio)
+    assert told_of["verdict"] == "higher"
+    assert told_of["interleaved"] is True
     assert [arm["mean"] for arm in told["arms"]] == [
         pytest.approx(arm.estimate.mean) for arm in found
     ]
-    assert json.loads(benchjson.render(found[:1]))["comparison"] is None
+    assert json.loads(benchjson.render(found[:1]))["comparisons"] == []
 
 
 def test_published_figures_stand_in_all_three_with_source_and_what_differs():

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from vidmeter.meter.summarize import summarize
 from vidmeter.reports import footprintwords, htmlpage, jsonfile
@@ -205,7 +206,9 @@ def test_grams_and_cost_are_linear_in_energy_and_factor(joules, factor, g_per_kw
         (cost(energy.times(factor), price), cost(energy, price)),
         (grams(energy, stated(g_per_kwh * factor)), grams(energy, intensity)),
     ):
-        assert all(math.isclose(a, b * factor, rel_tol=1e-12) for a, b in zip(more, once, strict=True))
+        assert all(
+            math.isclose(a, b * factor, rel_tol=1e-12) for a, b in zip(more, once, strict=True)
+        )
         assert more.low <= more.value <= more.high
 
 
@@ -289,6 +292,9 @@ def test_the_page_and_json_have_it_only_if_it_was_asked_for(exact):
     assert "stated with --pue" in page
     assert footprintwords.without(page, "html") == bare
     assert json.loads(jsonfile.render(summary))["footprint"] is None
-    written = json.loads(jsonfile.render(summary, found))["footprint"]
+    document = json.loads(jsonfile.render(summary, found))
+    schema = json.loads((ROOT / "docs" / "schemas" / "summary-1.json").read_text())
+    assert [e.message for e in Draft202012Validator(schema).iter_errors(document)] == []
+    written = document["footprint"]
     assert written["metered"]["g_co2e"]["value"] == found.metered.g_co2e.value
     assert written["added"][0]["source"] == "--pue"

@@ -146,4 +146,4 @@ def test_without_pyarrow_one_line_says_what_to_install():
         "except exports.BadRun as error:\n    print(error)"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert said.stdout == "Parquet needs pyarrow: pip install pyarrow, or export to .csv\n"
+    assert said.stdout == "Parquet needs pyarrow: pip install pyarrow, or take .csv\n"

@@ -26,6 +26,7 @@ from vidmeter.meter.errors import VidmeterError
 VERBS = {
     "run": "meter a command",
     "bench": "run reference workloads under the meter",
+    "compare": "hold runs against each other, with intervals",
     "doctor": "say what can be measured here and how well",
     "calibrate": "find out how a card's sensors work, and how far off they are",
     "mark": "mark a phase or work from a shell script that is metered",
@@ -34,6 +35,7 @@ VERBS = {
     "show": "the numbers of a run",
     "verify": "check that the figures of a run hold",
     "export": "the raw samples of a run as CSV, JSON or Parquet",
+    "import": "logs and results of other programs as runs",
     "rm": "delete runs",
 }
 

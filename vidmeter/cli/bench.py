@@ -117,12 +117,14 @@ def run(arguments: argparse.Namespace) -> int:
         say=_silent if arguments.quiet else say,
     )
     stopped: Metered | None = None
+    doing = "between two blocks"
     try:
         stopped = bench.carry_out(tools)
+        doing = "while operations were counted"
         if stopped is None:
             bench.count_operations(tools.say)
     except KeyboardInterrupt:
-        say("interrupted between two blocks")
+        say(f"interrupted {doing}; go on with: vidmeter bench --resume {bench.folder}")
         _end(bench)
         return 130
     _end(bench)

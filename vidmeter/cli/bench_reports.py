@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from vidmeter.meter.comparing import Comparison
 from vidmeter.meter.run import Run
 from vidmeter.meter.summary import Summary
 from vidmeter.reports import benchcsv, benchjson, benchpage, benchtext, htmlpage, write
 from vidmeter.reports.arm import Arm
-from vidmeter.reports.arms import arms, compared
+from vidmeter.reports.arms import arms
+from vidmeter.reports.comparison import Compared, compare
 from vidmeter.reports.terminal import for_stream
 from vidmeter.workloads.bench import Bench
 
@@ -21,15 +21,15 @@ def report(bench: Bench, pairs: Sequence[tuple[Run, Summary]], *, color: bool) -
     Raises BadRun if a report can't be written; the results are printed before that.
     """
     found = arms(pairs)
-    comparison = _comparison(bench, found)
-    _print(benchtext.render(found, comparison, color=color))
+    comparisons = _comparisons(bench, found)
+    _print(benchtext.render(found, comparisons, color=color))
     written = [
-        write(benchjson.render(found, comparison), bench.folder / "results.json", force=True),
+        write(benchjson.render(found, comparisons), bench.folder / "results.json", force=True),
         write(benchcsv.render(found), bench.folder / "results.csv", force=True),
     ]
     pages = _pages(bench, found)
     links = {label: quote(path.name) for label, path in pages.items()}
-    text = benchpage.render(found, comparison, links=links)
+    text = benchpage.render(found, comparisons, links=links)
     written.insert(0, write(text, bench.folder / "results.html", force=True))
     for arm in found:
         text = htmlpage.render(arm.middle.run, arm.middle.summary)
@@ -37,9 +37,9 @@ def report(bench: Bench, pairs: Sequence[tuple[Run, Summary]], *, color: bool) -
     _print("\n".join(["reports", *(f"  {path}" for path in written)]) + "\n")
 
 
-def _comparison(bench: Bench, found: Sequence[Arm]) -> Comparison | None:
+def _comparisons(bench: Bench, found: Sequence[Arm]) -> list[Compared]:
     """The second arm against the first, where that was asked for and both were measured."""
-    return compared(found[0], found[1]) if bench.plan.versus and len(found) == 2 else None
+    return compare(found) if bench.plan.versus and len(found) == 2 else []
 
 
 def _pages(bench: Bench, found: Sequence[Arm]) -> dict[str, Path]:

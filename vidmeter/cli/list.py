@@ -32,6 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
             continue
         start_ns, end_ns = facts.get("start_ns"), facts.get("end_ns")
         state = "running" if recorder_lives(facts) else "cut off" if end_ns is None else "finished"
+        if "imported" in facts.get("environment", {}):
+            state = "imported"
         rows.append(
             {
                 "name": path.stem,
@@ -60,6 +62,7 @@ def _line(row: dict[str, Any]) -> str:
 
     started = row["started_real_ns"]
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(started / 1e9)) if started else "?"
+    when = f"{when:<16}"
     how = row["state"] if row["state"] != "finished" else f"exit {row['exit_code']}"
     command = shlex.join(row["command"])[:60]
     return f"{row['name']:<44}  {when}  {seconds(row['duration_s']):>12}  {how:<8}  {command}"

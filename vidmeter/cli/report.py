@@ -14,9 +14,26 @@ if TYPE_CHECKING:
     from vidmeter.reports.footprint import Terms
     from vidmeter.reports.torchtrace import TorchTrace
 
-FORMATS = ("text", "html", "csv", "json", "trace", "speedscope")
-TAKE_FOOTPRINT = ("text", "html", "json")
-SUFFIXES = {".html": "html", ".htm": "html", ".csv": "csv", ".json": "json", ".txt": "text"}
+FORMATS = (
+    "text",
+    "html",
+    "csv",
+    "json",
+    "trace",
+    "speedscope",
+    "parquet",
+    "codecarbon",
+    "model-card",
+)
+GRAMS = ("codecarbon", "model-card")
+"""Forms of others, which take a carbon intensity and nothing else of a footprint."""
+FOOTPRINT = ("text", "html", "json")
+FOREIGN = {"training_type": ("model-card",), "location": ("model-card",)}
+"""Options that only some forms have a place for."""
+SUFFIXES = {
+    ".html": "html", ".htm": "html", ".csv": "csv", ".json": "json", ".txt": "text",
+    ".parquet": "parquet",
+}  # fmt: skip
 LONG_SUFFIXES = {".trace.json": "trace", ".speedscope.json": "speedscope"}
 
 
@@ -29,7 +46,7 @@ def prepare(parser: argparse.ArgumentParser) -> None:
         action="append",
         type=Path,
         metavar="FILE",
-        help="the suffix decides: .html, .csv, .json, .txt, .trace.json (Perfetto),"
+        help="the suffix decides: .html, .csv, .json, .parquet, .txt, .trace.json (Perfetto),"
         " .speedscope.json; may be given several times; without it the text goes to stdout",
     )
     parser.add_argument("--format", choices=FORMATS, help="where the suffix doesn't say")
@@ -40,6 +57,19 @@ def prepare(parser: argparse.ArgumentParser) -> None:
         help="a trace of the torch profiler (.json, .json.gz) that is put into the .trace.json",
     )
     parser.add_argument("-f", "--force", action="store_true", help="overwrite FILE")
+    parser.add_argument(
+        "--append",
+        type=Path,
+        metavar="FILE",
+        help="add the rows of the runs to this CSV, which other processes may be adding to",
+    )
+    group = parser.add_argument_group("for --format model-card (docs/import.md)")
+    group.add_argument(
+        "--training-type",
+        choices=("pre-training", "fine-tuning"),
+        help="what the run was, for the model card",
+    )
+    group.add_argument("--location", metavar="PLACE", help="where it ran, for the model card")
     add_footprint_options(parser)
 
 
@@ -49,11 +79,10 @@ def run(arguments: argparse.Namespace) -> int:
     from vidmeter.meter.summarize import summarize
     from vidmeter.reports import terminal, torchtrace, write
 
-    outputs = arguments.output or [None]
+    outputs: list[Path | None] = arguments.output or ([] if arguments.append else [None])
     forms = [_form(output, arguments.format) for output in outputs]
     terms = terms_of(arguments)
-    if terms is not None and (unfit := next((f for f in forms if f not in TAKE_FOOTPRINT), None)):
-        raise UsageError(f"report: a footprint goes into text, html and json, not into {unfit}")
+    _check_places(arguments, forms, terms)
     merge = None
     if arguments.merge is not None:
         if "trace" not in forms:
@@ -61,8 +90,20 @@ def run(arguments: argparse.Namespace) -> int:
         merge = torchtrace.load(arguments.merge)
     runs = [load(find_run(name)) for name in arguments.run_names]
     pairs = [(run, summarize(run)) for run in runs]
+    if arguments.append is not None:
+        from vidmeter.reports.appending import append
+
+        count = append(pairs, arguments.append)
+        say(f"added {count} row{'s' if count != 1 else ''} to {arguments.append}")
     for output, form in zip(outputs, forms, strict=True):
-        text = render(form, pairs, merge=merge, terms=terms)
+        if form == "parquet":
+            _parquet(output, pairs, force=arguments.force)
+            continue
+        text = (
+            _foreign(form, pairs, arguments, terms=terms)
+            if form in GRAMS
+            else render(form, pairs, merge=merge, terms=terms)
+        )
         if output is None:
             plain = terminal.for_stream(text, sys.stdout.encoding) if form == "text" else text
             sys.stdout.write(plain)
@@ -91,7 +132,7 @@ def render(
     if form == "text":
         return "\n".join(_text(run, summary, terms) for run, summary in pairs)
     if len(pairs) > 1:
-        raise UsageError(f"report: {form} shows one run; for several use csv or text")
+        raise UsageError(f"report: {form} shows one run; for several use csv, parquet or text")
     run, summary = pairs[0]
     found = footprint.of(summary, terms=terms) if terms else None
     if form == "html":
@@ -99,6 +140,66 @@ def render(
     if form == "trace":
         return trace.render(run, summary, merge=merge)
     return speedscope.render(summary) if form == "speedscope" else jsonfile.render(summary, found)
+
+
+def _parquet(output: Path | None, pairs: "list[tuple[Run, Summary]]", *, force: bool) -> None:
+    """The table of the CSV with the types that it has."""
+    from vidmeter.meter.rows import frame
+    from vidmeter.reports.exports import need_pyarrow
+    from vidmeter.reports.files import opened
+
+    if output is None:
+        raise UsageError("report: Parquet needs a file to go to: name it with --output")
+    need_pyarrow()
+    with opened(output, force=force) as file:
+        frame([run for run, _ in pairs]).to_parquet(file, index=False)
+    say(f"wrote {output}")
+
+
+def _foreign(
+    form: str,
+    pairs: "list[tuple[Run, Summary]]",
+    arguments: argparse.Namespace,
+    *,
+    terms: "Terms | None",
+) -> str:
+    """Runs in a form of another program."""
+    from vidmeter.reports import codecarbonfile, modelcard
+
+    g_per_kwh = terms.intensity.g_per_kwh if terms and terms.intensity else None
+    if form == "codecarbon":
+        return codecarbonfile.render(pairs, g_per_kwh=g_per_kwh)
+    if len(pairs) > 1:
+        raise UsageError("report: a model card shows one run")
+    assert g_per_kwh is not None  # checked before anything was written
+    return modelcard.render(
+        pairs[0][1],
+        g_per_kwh=g_per_kwh,
+        training_type=arguments.training_type,
+        location=arguments.location,
+    )
+
+
+def _check_places(arguments: argparse.Namespace, forms: list[str], terms: "Terms | None") -> None:
+    """Raise `UsageError` where an option has no place in any form, or one is lacking."""
+    for name, where in FOREIGN.items():
+        if getattr(arguments, name) is not None and not set(where) & set(forms):
+            option = name.replace("_", "-")
+            raise UsageError(f"report: --{option} is for --format {' or '.join(where)}")
+    if terms is not None and not set(FOOTPRINT) & set(forms):
+        alone = terms.intensity and terms == terms._replace(
+            price=None, pue=None, host_overhead_w=None, embodied_g_per_hour=None
+        )
+        if not (set(GRAMS) & set(forms) and alone and not arguments.equivalents):
+            raise UsageError(
+                "report: a footprint goes into text, html and json, and only a carbon intensity"
+                " into --format codecarbon or model-card"
+            )
+    if "model-card" in forms and (terms is None or terms.intensity is None):
+        raise UsageError(
+            "report: a model card needs grams: state the grid's g CO2eq per kWh with --intensity,"
+            " or the --country"
+        )
 
 
 def form_of(output: Path) -> str | None:

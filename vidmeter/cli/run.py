@@ -42,6 +42,12 @@ def prepare(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write the summary as JSON too, over what is there",
     )
+    group.add_argument(
+        "--append",
+        type=Path,
+        metavar="FILE",
+        help="add the numbers to this CSV, which other processes may be adding to (docs/csv.md)",
+    )
     add_sensor_options(parser)
     parser.add_argument(
         "--idle",
@@ -88,8 +94,9 @@ def run(arguments: argparse.Namespace) -> NoReturn:
         raise UsageError("run: which command? vidmeter run -- python your_script.py")
     path = arguments.output or default_path(command, runs_folder())
     check_room(path)
-    if arguments.json:
-        check_room(arguments.json)
+    for beside in (arguments.json, arguments.append):
+        if beside:
+            check_room(beside)
     work = list(arguments.work)
     if arguments.video_seconds:
         work.append(Work("video", 1, "user", video_seconds=arguments.video_seconds))
@@ -110,7 +117,7 @@ def run(arguments: argparse.Namespace) -> NoReturn:
     metered = meter_with_live_line(job, quiet=arguments.quiet)
     for message in metered.messages:
         say(message)
-    if arguments.json or not arguments.quiet:
+    if arguments.json or arguments.append or not arguments.quiet:
         _tell(metered, arguments)
     from vidmeter.meter.launch import end_like
 
@@ -211,6 +218,10 @@ def _tell(metered: Metered, arguments: argparse.Namespace) -> None:
             from vidmeter.reports import jsonfile, write
 
             write(jsonfile.render(summary), arguments.json, force=True)
+        if arguments.append:
+            from vidmeter.reports.appending import append
+
+            append([(recorded, summary)], arguments.append)
         if not arguments.quiet:
             from vidmeter.reports import terminal
 

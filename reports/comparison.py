@@ -1,0 +1,218 @@
+"""Arms against the first of them: the ratio, what may be claimed, what differs, in which phase.
+
+Pairs are made where the arms' processes took turns, so that a drift of the card falls on both; else
+the arms are compared as wholes, which takes a larger difference. What differs beside the energy is
+named with every result: the same card, scope, size, weights and settings make like things, and
+nothing else is ranked in silence. Measured, modelled and simulated energies have no ratio.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
+from typing import Any, NamedTuple
+
+from vidmeter.meter.comparing import Comparison, Difference, difference, paired, unpaired
+from vidmeter.reports.arm import Arm, Repeat
+
+OUTSIDE = ("outside phases",)
+"""Where the energy went that is in no phase."""
+
+
+class PhaseDifference(NamedTuple):
+    """What a phase takes in A and in B, while none inside it is open, and by how much B takes more.
+
+    All in J per unit of work of the arms' figure. None where the phase isn't in an arm.
+    """
+
+    path: tuple[str, ...]
+    a: float | None
+    b: float | None
+    difference: Difference
+
+
+class Compared(NamedTuple):
+    """B against A. `found` is None where they have no ratio, and `why` says why not.
+
+    `interleaved` says that processes of both took turns. `unlike` are fields that differ, in words.
+    """
+
+    a: Arm
+    b: Arm
+    found: Comparison | None
+    why: str | None
+    interleaved: bool
+    unlike: tuple[str, ...]
+    phases: tuple[PhaseDifference, ...]
+
+
+def compare(arms: Sequence[Arm]) -> list[Compared]:
+    """Every other arm against the first."""
+    return [_compared(arms[0], arm) for arm in arms[1:]]
+
+
+def _compared(a: Arm, b: Arm) -> Compared:
+    unlike = tuple(_unlike(a, b))
+    why = _why_not(a, b)
+    if why is not None:
+        return Compared(a, b, None, why, False, unlike, ())
+    rounds = _rounds(a, b)
+    found = paired(rounds) if rounds else unpaired(_values(a), _values(b))
+    return Compared(a, b, found, None, bool(rounds), unlike, tuple(_phases(a, b)))
+
+
+def _why_not(a: Arm, b: Arm) -> str | None:
+    if a.headline != b.headline:
+        return f"one answers in {a.unit}, the other in {b.unit}"
+    if a.provenance is not b.provenance:
+        return f"one is {a.provenance or 'unknown'}, the other {b.provenance or 'unknown'}"
+    for arm in (a, b):
+        values = _values(arm)
+        if not values:
+            return f"the energy of {arm.label} is not known"
+        if min(values) <= 0:
+            return f"{arm.label} has a run without energy"
+    return None
+
+
+def _blocks(arm: Arm) -> dict[tuple[str, int], list[Repeat]]:
+    """The repeats with a figure by the process that they ran in."""
+    found: dict[tuple[str, int], list[Repeat]] = {}
+    for repeat in arm.known:
+        folder = str(repeat.run.path.parent) if repeat.run.path else ""
+        found.setdefault((folder, repeat.block), []).append(repeat)
+    return found
+
+
+def _values(arm: Arm) -> list[float]:
+    """The mean of each process, in the order in which they ran."""
+    blocks = sorted(_blocks(arm).values(), key=_began)
+    return [fmean(r.per_unit[arm.headline] for r in block) for block in blocks]
+
+
+def _rounds(a: Arm, b: Arm) -> list[tuple[float, float]]:
+    """The processes of both in pairs, if they took turns on one machine; none otherwise."""
+    one, other = _by_round(a), _by_round(b)
+    if one and other and _bench(a) == _bench(b):
+        return [(one[n], other[n]) for n in sorted(one.keys() & other.keys())]
+    hosts = {r.run.environment.get("host") for arm in (a, b) for r in arm.known}
+    if len(hosts) > 1 or any(r.summary.started_real_ns is None for x in (a, b) for r in x.known):
+        return []
+    placed = sorted(
+        (_began(block), side, fmean(r.per_unit[arm.headline] for r in block))
+        for side, arm in enumerate((a, b))
+        for block in _blocks(arm).values()
+    )
+    couples = [
+        sorted(two, key=lambda entry: entry[1])
+        for two in zip(placed[::2], placed[1::2], strict=False)
+    ]
+    turns = all((one[1], other[1]) == (0, 1) for one, other in couples)
+    if len(placed) % 2 or len(couples) < 2 or not turns:
+        return []
+    return [(one[2], other[2]) for one, other in couples]
+
+
+def _by_round(arm: Arm) -> dict[int, float]:
+    """The mean of each round of a bench; empty for runs that weren't made by one."""
+    found: dict[int, list[float]] = {}
+    for repeat in arm.known:
+        if "round" not in repeat.facts:
+            return {}
+        found.setdefault(repeat.round, []).append(repeat.per_unit[arm.headline])
+    return {number: fmean(values) for number, values in found.items()}
+
+
+def _bench(arm: Arm) -> set[str]:
+    return {str(r.run.path.parent) if r.run.path else "" for r in arm.known}
+
+
+def _began(block: Sequence[Repeat]) -> int:
+    return min(r.summary.started_real_ns or 0 for r in block)
+
+
+def _unlike(a: Arm, b: Arm) -> Iterator[str]:
+    """What isn't alike beside the energy, each in words with both values."""
+    pairs: dict[str, tuple[Any, Any]] = {
+        "card": (", ".join(a.device_names), ", ".join(b.device_names)),
+        "number of devices": (a.device_count, b.device_count),
+        "counted": (_scope(a), _scope(b)),
+        "weights": (a.weights, b.weights),
+        "fps": (_fps(a), _fps(b)),
+    }
+    if a.workload == b.workload or (a.task, b.task) != ("command", "command"):
+        pairs["workload"] = (a.workload, b.workload)
+    settings = dict.fromkeys([*a.settings, *b.settings])
+    pairs |= {
+        name: (a.settings.get(name), b.settings.get(name)) for name in settings if name != "weights"
+    }
+    for name in ("driver", "power limit"):
+        pairs[name] = (_card(a, name), _card(b, name))
+    one, other = _versions(a), _versions(b)
+    pairs |= {name: (one[name], other[name]) for name in one if name in other}
+    for name, (mine, yours) in pairs.items():
+        if _shown(mine) != _shown(yours):
+            yield f"{name}: {_shown(mine)} and {_shown(yours)}"
+
+
+def _scope(arm: Arm) -> str:
+    return arm.middle.summary.total.boundary or ""
+
+
+def _fps(arm: Arm) -> float | None:
+    seconds, frames = arm.middle.summary.work.video_seconds, arm.middle.summary.work.frames
+    return round(frames / seconds, 3) if seconds and frames else None
+
+
+def _card(arm: Arm, what: str) -> Any:
+    devices = [
+        d.device for d in arm.middle.summary.devices
+        if d.device.uuid in arm.middle.summary.total.devices
+    ]  # fmt: skip
+    key = {"driver": "driver_version", "power limit": "power_limit_w"}[what]
+    return next((d.facts[key] for d in devices if key in d.facts), None)
+
+
+def _versions(arm: Arm) -> Mapping[str, str]:
+    found: Mapping[str, str] = arm.facts.get("versions") or {}
+    return found
+
+
+def _shown(value: Any) -> str:
+    return "none" if value in (None, "") else str(value)
+
+
+def _phases(a: Arm, b: Arm) -> Iterator[PhaseDifference]:
+    """Phases of both, the largest difference first; with what is outside they add up to all."""
+    one, other = _own(a), _own(b)
+    found = []
+    for path in dict.fromkeys([*one, *other]):
+        mine = one.get(path) or [0.0] * len(_counted(a))
+        yours = other.get(path) or [0.0] * len(_counted(b))
+        found.append(
+            PhaseDifference(
+                path,
+                fmean(mine) if path in one else None,
+                fmean(yours) if path in other else None,
+                difference(mine, yours),
+            )
+        )
+    if set(one) | set(other) <= {OUTSIDE}:
+        return
+    yield from sorted(found, key=lambda phase: -abs(phase.difference.value))
+
+
+def _counted(arm: Arm) -> list[Repeat]:
+    """The repeats whose energy can be shared out among phases."""
+    return [r for r in arm.known if r.summary.unattributed_j is not None and r.energy_j]
+
+
+def _own(arm: Arm) -> dict[tuple[str, ...], list[float]]:
+    """What each phase took by itself in every repeat, in J per unit of work."""
+    repeats = _counted(arm)
+    found: dict[tuple[str, ...], list[float]] = {}
+    for n, repeat in enumerate(repeats):
+        scale = repeat.per_unit[arm.headline] / (repeat.energy_j or 1.0)
+        parts: dict[tuple[str, ...], float] = {OUTSIDE: repeat.summary.unattributed_j or 0.0}
+        parts |= {p.path: p.self_j for p in repeat.summary.phases if p.self_j is not None}
+        for path, energy_j in parts.items():
+            found.setdefault(path, [0.0] * len(repeats))[n] = energy_j * scale
+    return found

@@ -1,0 +1,135 @@
+"""`vidmeter compare A B …`: runs held against each other, as text, HTML, CSV, JSON or a table."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vidmeter.cli.options import UsageError, colors, find_run, say
+
+if TYPE_CHECKING:
+    from vidmeter.reports.arm import Arm
+    from vidmeter.reports.comparison import Compared
+    from vidmeter.reports.grouping import Source
+
+FORMATS = ("text", "html", "csv", "json", "markdown", "latex")
+SUFFIXES = {
+    ".html": "html", ".htm": "html", ".csv": "csv", ".json": "json", ".txt": "text",
+    ".md": "markdown", ".tex": "latex",
+}  # fmt: skip
+EPILOG = """\
+examples
+  vidmeter compare before.vidmeter after.vidmeter   two runs
+  vidmeter compare old/ new/ -o compare.html        the runs of two folders
+  vidmeter compare vidmeter-bench-t2v-small-…/      the arms of a benchmark
+  vidmeter compare results/ --by steps              one group for each value of a setting
+"""
+
+
+def prepare(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EPILOG
+    parser.add_argument(
+        "names",
+        metavar="RUN|FOLDER",
+        nargs="+",
+        help="runs as for show, or folders of run files; the first is what the others are held"
+        " against",
+    )
+    parser.add_argument(
+        "--by",
+        metavar="FIELD",
+        help="group all runs by this instead: arm, command, device, weights, workload, task,"
+        " folder, or a setting such as steps",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        action="append",
+        type=Path,
+        metavar="FILE",
+        help="the suffix decides: .html, .csv, .json, .md, .tex, .txt; may be given several times;"
+        " without it the text goes to stdout",
+    )
+    parser.add_argument("--format", choices=FORMATS, help="where the suffix doesn't say")
+    parser.add_argument("-f", "--force", action="store_true", help="overwrite FILE")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compare the runs and write what was asked for."""
+    outputs = arguments.output or [None]
+    forms = [_form(output, arguments.format) for output in outputs]
+    from vidmeter.reports import terminal, write
+    from vidmeter.reports.comparison import compare
+    from vidmeter.reports.files import check_writable
+    from vidmeter.reports.grouping import by_field, by_source
+
+    for output in arguments.output or ():
+        check_writable(output, force=arguments.force)
+    sources = [_source(name) for name in arguments.names]
+    arms = by_field(sources, arguments.by) if arguments.by else by_source(sources)
+    if len(arms) < 2:
+        raise UsageError(
+            f"compare: there is only {arms[0].label}: name something to hold it against, or group"
+            " its runs with --by FIELD"
+        )
+    comparisons = compare(arms)
+    for output, form in zip(outputs, forms, strict=True):
+        text = render(form, arms, comparisons, color=output is None and _on_terminal())
+        if output is None:
+            plain = terminal.for_stream(text, sys.stdout.encoding) if form == "text" else text
+            sys.stdout.write(plain)
+        else:
+            write(text, output, force=arguments.force)
+            say(f"wrote {output}")
+    sys.stdout.flush()
+    return 0
+
+
+def render(
+    form: str, arms: "Sequence[Arm]", comparisons: "Sequence[Compared]", *, color: bool = False
+) -> str:
+    """Arms and their comparisons in one of `FORMATS`."""
+    from vidmeter.reports import benchcsv, benchjson, benchpage, benchtext, tables
+
+    if form == "html":
+        return benchpage.render(arms, comparisons)
+    if form == "csv":
+        return benchcsv.render(arms)
+    if form == "json":
+        return benchjson.render(arms, comparisons)
+    if form == "markdown":
+        return tables.markdown(arms, comparisons)
+    if form == "latex":
+        return tables.latex(arms, comparisons)
+    return benchtext.render(arms, comparisons, color=color)
+
+
+def _source(name: str) -> "Source":
+    from vidmeter.meter.reader import load
+    from vidmeter.meter.runfile import SUFFIX
+    from vidmeter.meter.summarize import summarize
+    from vidmeter.reports.grouping import Source, runs_in
+
+    folder = Path(name)
+    paths = runs_in(folder, SUFFIX) if folder.is_dir() else [find_run(name)]
+    runs = [load(path) for path in paths]
+    label = folder.resolve().name if folder.is_dir() else paths[0].stem
+    return Source(label, tuple((run, summarize(run)) for run in runs))
+
+
+def _form(output: Path | None, stated: str | None) -> str:
+    if stated:
+        return stated
+    if output is None:
+        return "text"
+    form = SUFFIXES.get(output.suffix.lower())
+    if form is None:
+        raise UsageError(f"compare: what is {output}? Use --format {', '.join(FORMATS)}")
+    return form
+
+
+def _on_terminal() -> bool:
+    return colors() and sys.stdout.isatty()
