@@ -129,14 +129,19 @@ def recordings(
     stepped_clocks: Callable[[Mapping[str, str]], dict[str, str]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, tuple[Driver, Run]]:
-    """All scenarios, recorded side by side."""
+    """All scenarios, recorded side by side.
+
+    The drivers' time begins 2 s late: so many recordings take that long to begin on a busy machine.
+    """
     started = []
     for name, (make, seconds) in SCENARIOS.items():
         folder, driver = tmp_path_factory.mktemp("run"), make()
+        later = [replace(gpu, epoch_ns=gpu.epoch_ns + 2 * S) for gpu in driver.gpus]
+        driver = replace(driver, gpus=later)
         environ = simulated_driver(driver)
         if driver.clock_steps:
             environ = stepped_clocks(environ)
-        started.append((name, driver, start(environ, folder, "sleep", str(seconds)), folder))
+        started.append((name, driver, start(environ, folder, "sleep", str(seconds + 2)), folder))
         time.sleep(0.4)
     return {name: (driver, run_of(process, at)) for name, driver, process, at in started}
 
@@ -222,7 +227,7 @@ def test_the_age_of_the_newest_stamp_is_kept_once_a_second(recordings: Recording
     _, run = recordings["zeros"]
 
     ages = trace(run, Quantity.STAMP_AGE)
-    assert len(ages.t_ns) in (3, 4, 5)
+    assert len(ages.t_ns) in (5, 6, 7)
     assert all(-0.001 < age < 0.1 for age in ages.value)
 
 
