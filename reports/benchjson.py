@@ -11,7 +11,7 @@ from vidmeter.reports.arm import Arm, Repeat
 from vidmeter.reports.comparison import Compared
 from vidmeter.reports.doubts import doubts
 from vidmeter.reports.peaks import share_of_peak
-from vidmeter.reports.published import comparable
+from vidmeter.reports.published import comparable, job_of_arm
 
 SCHEMA = 1
 """Grows with each change that an existing reader would stumble over."""
@@ -76,7 +76,7 @@ def _arm(arm: Arm) -> dict[str, Any]:
         "protocol": arm.protocol,
         "facts": arm.facts,
         "work": arm.work,
-        "published": [r._asdict() for r in comparable(arm).rows],
+        "published": [r._asdict() for r in comparable(job_of_arm(arm)).rows],
         "cautions": [d._asdict() for d in doubts(arm)],
         "repeats": [_repeat(arm, r) for r in arm.repeats],
     }

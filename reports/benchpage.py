@@ -17,7 +17,7 @@ from vidmeter.reports.comparison import Compared
 from vidmeter.reports.doubts import together
 from vidmeter.reports.format import NONE, digits, seconds, watts
 from vidmeter.reports.htmlpage import stylesheet, templates
-from vidmeter.reports.published import Published, comparable
+from vidmeter.reports.published import Published, comparable, job_of_arm
 from vidmeter.reports.strip import picture
 
 _RANDOM = (
@@ -165,7 +165,7 @@ def _answer(place: int, arm: Arm, link: str | None) -> Answer:
 
 def _published(arm: Arm) -> Block | None:
     """The table of what others published of the same job or similar ones."""
-    rows = comparable(arm).rows
+    rows = comparable(job_of_arm(arm)).rows
     if not rows:
         return None
     return Block(f"{arm.workload}{words.trained_words(arm)}", arm.unit, rows)

@@ -12,7 +12,7 @@ from vidmeter.reports.arm import Arm
 from vidmeter.reports.comparison import Compared
 from vidmeter.reports.doubts import together
 from vidmeter.reports.format import NONE, digits, seconds, watts
-from vidmeter.reports.published import comparable
+from vidmeter.reports.published import comparable, job_of_arm
 
 WIDTH = 100
 MOST_IN_FULL = 3
@@ -134,7 +134,7 @@ def _arm(arm: Arm, bold: str) -> list[str]:
 
 def _published(arm: Arm) -> list[str]:
     """What others published of the same job or similar ones."""
-    rows = comparable(arm).rows
+    rows = comparable(job_of_arm(arm)).rows
     if not rows:
         return []
     lines = _wrap(f"published of {arm.workload}, {arm.unit}{words.trained_words(arm)}", _INDENT)

@@ -19,11 +19,13 @@ from vidmeter.reports.axes import Tick, time_ticks, watt_ticks
 from vidmeter.reports.format import seconds, watts
 from vidmeter.reports.thin import Line, thin
 
-WIDTH = 4000
+WIDTH = 20000
 HEIGHT = 1000
-"""The picture in its own units, a quarter of a pixel wide on a wide screen."""
-MOST_POINTS = 4000
-"""Columns of all rows together, at most 1000 for each."""
+"""The picture in its own units: fine enough to look at a twentieth of it in full."""
+MOST_COLUMNS = 12000
+"""Of all rows together; each has four points at most, of some 6 bytes, twice."""
+COLUMNS = 4000
+"""Of one row, at most."""
 TONES = 8
 LANES = 3
 NARROW = 0.25
@@ -114,7 +116,7 @@ def path_of(lines: Sequence[tuple[list[int], list[int]]], *, closed: bool) -> st
 
 def _lines(run: Run, summary: Summary) -> dict[str, list[Line]]:
     """Each device's power, from the source that its energy is taken from."""
-    columns = min(1000, MOST_POINTS // max(len(summary.devices), 1))
+    columns = min(COLUMNS, MOST_COLUMNS // max(len(summary.devices), 1))
     lines = {}
     for e in summary.devices:
         for source in sources_of(run, e.device):

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from vidmeter.meter.rows import weights
 from vidmeter.meter.run import Run
 from vidmeter.meter.summary import Summary
-from vidmeter.reports import about, footprintwords, page
+from vidmeter.reports import about, beside, footprintwords, page
 from vidmeter.reports import format as people
 from vidmeter.reports.chart import HEIGHT, WIDTH, chart
 from vidmeter.reports.course import HEIGHT as HEIGHT_OF_COURSE
@@ -32,6 +32,7 @@ def render(run: Run, summary: Summary, footprint: Footprint | None = None) -> st
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     phases = page.phase_rows(summary)
     drawn = chart(run, summary)
+    others = beside.beside(run, summary)
     return (
         templates()
         .get_template("report.html")
@@ -47,6 +48,9 @@ def render(run: Run, summary: Summary, footprint: Footprint | None = None) -> st
             answer=page.answer(summary),
             trust=page.trust(summary),
             net=page.net(summary),
+            others=others,
+            compares=page.sentence(beside.sentence(others)) if others else "",
+            source_of=beside.source,
             cautions=page.cautions(summary),
             weights=weights(summary.workload),
             phases=phases,

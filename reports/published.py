@@ -1,4 +1,4 @@
-"""Published energies beside an arm's own: which are of the same job, and which only resemble it.
+"""Published energies beside one's own: which are of the same job, and which only resemble it.
 
 The figures stand in data/published_energy.csv, each with its source, what was counted (`scope`),
 how, and whether it was read in the source itself (`read`) or quoted by others (`secondary`). J per
@@ -8,21 +8,50 @@ Two figures are of the same job only if model, resolution, frames, steps, batch,
 scope are alike; card and software always differ more or less, and are named. Everything else is
 shown as similar, with what differs. Nothing is held against a tiny version of a model, nor against
 energy that wasn't measured on GPUs.
+
+The model of a script that nobody described is known by its architecture: the class of its pipeline
+and the exact number of its denoiser's parameters (data/architectures.csv). Where that is none of
+the known ones, other models stand beside it, at the same resolution only.
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vidmeter.meter.device import Provenance
-from vidmeter.reports.arm import Arm
+from vidmeter.meter.device import Kind, Provenance
+from vidmeter.meter.run import Run
+from vidmeter.meter.summary import Summary
+
+if TYPE_CHECKING:
+    from vidmeter.reports.arm import Arm
 
 GPU_ONLY = "GPU only"
 MOST_SIMILAR = 4
 TINY = "-tiny"
-_TABLE = Path(__file__).with_name("data") / "published_energy.csv"
+_DATA = Path(__file__).with_name("data")
+_VIDEO = "text-to-video"
+_MADE = ("height", "width", "frames", "steps", "batch")
+
+
+class Job(NamedTuple):
+    """What decides whether a published figure is of the same: `models` are the names it may have.
+
+    `value` is its figure, in J per second of video or per output token as `headline` says. None is
+    unknown.
+    """
+
+    models: frozenset[str]
+    task: str
+    headline: str
+    value: float
+    gpus: int
+    height: int | None = None
+    width: int | None = None
+    frames: int | None = None
+    steps: int | None = None
+    batch: int | None = 1
 
 
 class Published(NamedTuple):
@@ -66,57 +95,129 @@ class Comparable(NamedTuple):
 NOTHING = Comparable((), ())
 
 
-def comparable(arm: Arm) -> Comparable:
-    """The published figures that say something about an arm."""
-    name = (arm.workload or "").lower()
-    if not name or name.endswith(TINY) or not arm.gpus_only:
-        return NOTHING
-    if arm.provenance is not Provenance.MEASURED or arm.estimate is None:
+def comparable(job: Job | None) -> Comparable:
+    """The published figures that say something about a job."""
+    if job is None:
         return NOTHING
     rows = [
-        _published(row, value, tuple(_differences(arm, row)))
+        _published(row, value, tuple(_differences(job, row)))
         for row in published()
-        if row["model"] == name and row["task"] == arm.task and (value := _value(arm, row))
+        if row["task"] == job.task and _alike(job, row) and (value := _value(job, row))
     ]
     same = tuple(row for row in rows if not row.differs)
     similar = sorted((row for row in rows if row.differs), key=lambda row: len(row.differs))
     return Comparable(same, tuple(similar[:MOST_SIMILAR]))
 
 
-@cache
+def job_of_arm(arm: "Arm") -> Job | None:
+    """What an arm did; None where nothing is to be held against it."""
+    name = (arm.workload or "").lower()
+    if not name or name.endswith(TINY) or not arm.gpus_only:
+        return None
+    if arm.provenance is not Provenance.MEASURED or arm.estimate is None:
+        return None
+    value, made = arm.estimate.mean, _made(arm.settings, arm.facts)
+    return Job(frozenset({name}), arm.task, arm.headline, value, arm.device_count, **made)
+
+
+def job_of_run(run: Run, summary: Summary) -> Job | None:
+    """What a run did, as its workload or the calls of its pipelines tell, if those are alike."""
+    figure = summary.per_unit.get("j_per_video_second")
+    total = summary.total
+    counted = [e.device.kind for e in summary.devices if e.device.uuid in total.devices]
+    if figure is None or figure.value is None or set(counted) != {Kind.GPU}:
+        return None
+    if total.provenance is not Provenance.MEASURED:
+        return None
+    told = run.workload or {}
+    name = str(told.get("workload") or "").lower()
+    if name.endswith(TINY):
+        return None
+    if name:
+        models, made = frozenset({name}), _made(told.get("settings") or {}, told.get("facts") or {})
+    else:
+        models, made = _seen(run)
+    return Job(models, _VIDEO, "j_per_video_second", figure.value, len(counted), **made)
+
+
+def _made(settings: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What a workload was told to make, in as many steps as it ran."""
+    sizes = {k: settings.get(k) for k in ("height", "width", "frames")}
+    steps = facts.get("steps_run") or settings.get("steps")
+    return {**sizes, "steps": steps, "batch": settings.get("batch", 1)}
+
+
+def _seen(run: Run) -> tuple[frozenset[str], dict[str, Any]]:
+    """What the hook saw pipelines make, and of which models they may be; of unlike calls nothing.
+
+    Without a call, the size is that of the videos.
+    """
+    calls = [p.facts for p in run.phases if "class" in p.facts and "parameters" in p.facts]
+    made = [{k: call.get(k) for k in _MADE} for call in calls]
+    if not calls:
+        sizes = {(w.height, w.width) for w in run.work if w.unit == "video"}
+        size = sizes.pop() if len(sizes) == 1 else (None, None)
+        return frozenset(), dict(zip(_MADE, size, strict=False))
+    kinds = {(call["class"], str(call["parameters"])) for call in calls}
+    if len(kinds) > 1 or any(m != made[0] for m in made):
+        return frozenset(), {}
+    # Two experts take turns in one pipeline, each with as many parameters as the only one has.
+    experts = {p.facts["model"] for p in run.phases if p.name == "step" and "model" in p.facts}
+    wanted = (*kinds.pop(), str(max(len(experts), 1)))
+    known = frozenset(
+        row["model"]
+        for row in _table("architectures")
+        if (row["pipeline"], row["denoiser_parameters"], row["denoisers"]) == wanted
+    )
+    return known, made[0]
+
+
 def published() -> tuple[dict[str, str], ...]:
     """All published figures, as they stand in the data file; what is unknown is empty."""
-    with _TABLE.open(newline="", encoding="utf-8") as file:
+    return _table("published_energy")
+
+
+@cache
+def _table(name: str) -> tuple[dict[str, str], ...]:
+    with (_DATA / f"{name}.csv").open(newline="", encoding="utf-8") as file:
         return tuple(csv.DictReader(file))
 
 
-def _value(arm: Arm, row: dict[str, str]) -> float | None:
-    """The figure in the arm's own unit; None where it can't be had."""
-    if arm.headline == "j_per_video_second":
+def _alike(job: Job, row: dict[str, str]) -> bool:
+    """Whether a figure says anything about a job: of the same model, or of any at its size."""
+    if job.models:
+        return row["model"] in job.models
+    size = (_whole(job.height), _whole(job.width))
+    return None not in size and row["scope"] == GPU_ONLY and (row["height"], row["width"]) == size
+
+
+def _value(job: Job, row: dict[str, str]) -> float | None:
+    """The figure in the job's own unit; None where it can't be had."""
+    if job.headline == "j_per_video_second":
         return float(row["j_per_video_second"]) if row["j_per_video_second"] else None
-    if arm.headline == "j_per_output_token" and row["per"] == "output token":
+    if job.headline == "j_per_output_token" and row["per"] == "output token":
         return float(row["value_j"])
     return None
 
 
-def _differences(arm: Arm, row: dict[str, str]) -> Iterator[str]:
+def _differences(job: Job, row: dict[str, str]) -> Iterator[str]:
     """What isn't alike, each in words; what one side doesn't say counts as different."""
+    if not job.models:
+        yield f"another model, {row['system']}"
     if row["scope"] != GPU_ONLY:
         yield f"counted: {row['scope']}"
-    if row["gpus"] != str(arm.device_count):
+    if row["gpus"] != str(job.gpus):
         yield f"{row['gpus'] or 'unknown number of'} GPUs"
-    if arm.task == "language":
+    if job.task == "language":
         yield f"a loaded server, up to {row['batch']} requests at once"
         return
-    settings = arm.settings
-    size = (_whole(settings.get("height")), _whole(settings.get("width")))
+    size = (_whole(job.height), _whole(job.width))
     if None in size or (row["height"], row["width"]) != size:
         yield f"{row['width'] or '?'}×{row['height'] or '?'}"
-    for name, word in (("frames", "frames"), ("steps", "steps")):
-        mine = arm.facts.get("steps_run") if name == "steps" else None
-        if row[name] != _whole(mine or settings.get(name)):
-            yield f"{row[name] or 'unknown'} {word}"
-    if row["batch"] != _whole(settings.get("batch", 1)):
+    for name, mine in (("frames", job.frames), ("steps", job.steps)):
+        if row[name] != _whole(mine):
+            yield f"{row[name] or 'unknown'} {name}"
+    if row["batch"] != _whole(job.batch):
         yield f"batch {row['batch'] or 'unknown'}"
     if row["settings"] and row["gpus"] == "1":
         yield row["settings"]

@@ -30,12 +30,22 @@ _PLAIN = str.maketrans(
 )  # fmt: skip
 
 
-def render(summary: Summary, *, path: Path | None = None, color: bool = False) -> str:
-    """The numbers of a run for a person, the answer first; `color` adds ANSI emphasis."""
+def render(
+    summary: Summary,
+    *,
+    path: Path | None = None,
+    color: bool = False,
+    published: Sequence[str] = (),
+) -> str:
+    """The numbers of a run for a person, the answer first; `color` adds ANSI emphasis.
+
+    `published` are lines on others' figures (beside.py).
+    """
     bold = "\x1b[1m{}\x1b[0m" if color else "{}"
     blocks = [
         [_head(summary)],
         _answer(summary, bold),
+        list(published),
         _devices(summary),
         _phases(summary),
         _cautions(summary),

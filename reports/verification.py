@@ -16,7 +16,7 @@ import numpy as np
 import vidmeter
 from vidmeter.meter.run import Run
 from vidmeter.meter.summary import Summary
-from vidmeter.reports import csvfile, footprintwords, htmlpage, jsonfile, terminal
+from vidmeter.reports import beside, csvfile, footprintwords, htmlpage, jsonfile
 from vidmeter.reports.statement import digest, figures
 
 
@@ -83,9 +83,7 @@ def check_report(name: str, form: str, text: str, run: Run, summary: Summary) ->
     bare = footprintwords.without(text, form)
     if bare != text:
         name, text = f"{name}, all but its footprint", bare
-    fresh_text = (
-        htmlpage.render(run, summary) if form == "html" else terminal.render(summary, path=run.path)
-    )
+    fresh_text = htmlpage.render(run, summary) if form == "html" else beside.text(run, summary)
     lines, new_lines = text.splitlines(), fresh_text.splitlines()
     wrong = [
         f"line {i}: {old.strip()[:80]!r} is now {new.strip()[:80]!r}"

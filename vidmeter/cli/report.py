@@ -209,9 +209,9 @@ def form_of(output: Path) -> str | None:
 
 
 def _text(run: "Run", summary: "Summary", terms: "Terms | None") -> str:
-    from vidmeter.reports import footprint, footprintwords, terminal
+    from vidmeter.reports import beside, footprint, footprintwords
 
-    text = terminal.render(summary, path=run.path)
+    text = beside.text(run, summary)
     return text + (footprintwords.text(footprint.of(summary, terms=terms)) if terms else "")
 
 

@@ -223,9 +223,9 @@ def _tell(metered: Metered, arguments: argparse.Namespace) -> None:
 
             append([(recorded, summary)], arguments.append)
         if not arguments.quiet:
-            from vidmeter.reports import terminal
+            from vidmeter.reports import beside, terminal
 
-            text = terminal.render(summary, path=metered.path, color=colors())
+            text = beside.text(recorded, summary, color=colors())
             sys.stderr.write("\n" + terminal.for_stream(text, sys.stderr.encoding))
             sys.stderr.flush()
     except (VidmeterError, OSError) as error:

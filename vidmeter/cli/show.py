@@ -24,17 +24,18 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the summary."""
     from vidmeter.meter.reader import load
     from vidmeter.meter.summarize import summarize
-    from vidmeter.reports import footprint, footprintwords, jsonfile, terminal
+    from vidmeter.reports import beside, footprint, footprintwords, jsonfile, terminal
 
     terms = terms_of(arguments)
     path = find_run(arguments.run_name)
-    summary = summarize(load(path))
+    recorded = load(path)
+    summary = summarize(recorded)
     found = footprint.of(summary, terms=terms) if terms else None
     if arguments.json:
         sys.stdout.write(jsonfile.render(summary, found))
     else:
         color = colors() and sys.stdout.isatty()
-        text = terminal.render(summary, path=path, color=color)
+        text = beside.text(recorded, summary, color=color)
         text += footprintwords.text(found) if found else ""
         sys.stdout.write(terminal.for_stream(text, sys.stdout.encoding))
     sys.stdout.flush()
