@@ -10,6 +10,9 @@ from vidmeter.reports.peaks import implausible
 
 _NUMBERS = re.compile(r"\d+(?:[.,\u202f ]\d+)*")
 _STATED_ABOVE = {"simulated"}
+_VARIED = {"seed", "prompt"}
+"""Settings that a protocol varies from repeat to repeat."""
+_MOST_NAMED = 3
 
 
 class Doubt(NamedTuple):
@@ -58,6 +61,10 @@ def doubts(arm: Arm) -> list[Doubt]:
 
 
 def _of_all(arm: Arm) -> Iterator[Caution]:
+    unlike = list(_unlike(arm))
+    if unlike:
+        text = f"its runs aren't of one kind, their mean mixes {'; '.join(unlike)}"
+        yield Caution("mixed", text, f"tell them apart: --by {unlike[0].partition(':')[0]}")
     differs = dict.fromkeys(text for r in arm.repeats for text in r.facts.get("differs") or ())
     for text in differs:
         yield Caution("differs", text, "state the settings that can be had, or change the packages")
@@ -80,6 +87,29 @@ def _of_all(arm: Arm) -> Iterator[Caution]:
             f"repeat {number} lies far from the others; it counts all the same",
             "look at its report for what went on",
         )
+
+
+def _unlike(arm: Arm) -> Iterator[str]:
+    """What a group's runs are not alike in, by the field that would tell them apart."""
+    facts = [r.facts for r in arm.repeats]
+    totals = [(r.summary.devices, r.summary.total.devices) for r in arm.repeats]
+    devices = [
+        ", ".join(e.device.name for e in all_of_it if e.device.uuid in counted)
+        for all_of_it, counted in totals
+    ]
+    told = {
+        "workload": [str(f.get("workload") or "") for f in facts],
+        "weights": [str((f.get("facts") or {}).get("weights") or "") for f in facts],
+        "device": devices,
+    }
+    settings = [dict(f.get("settings") or {}) for f in facts]
+    for name in dict.fromkeys(name for s in settings for name in s if name not in _VARIED):
+        told.setdefault(name, [str(s.get(name, "")) for s in settings])
+    for name, values in told.items():
+        found = list(dict.fromkeys(values))
+        if len(found) > 1:
+            more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+            yield f"{name}: {', '.join(v or 'none' for v in found[:_MOST_NAMED])}{more}"
 
 
 def _of_repeats(arm: Arm) -> list[Doubt]:

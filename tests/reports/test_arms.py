@@ -7,7 +7,7 @@ from tests.reports.benches import VIDEO, WAN, commands, repeat, videos
 from vidmeter.meter.device import Provenance
 from vidmeter.meter.statistics import estimate
 from vidmeter.meter.summarize import summarize
-from vidmeter.reports.arms import arms
+from vidmeter.reports.arms import arm_of, arms
 from vidmeter.reports.doubts import doubts
 from vidmeter.reports.peaks import implausible, peak, share_of_peak
 
@@ -157,3 +157,18 @@ def test_what_differs_and_an_unsteady_card_are_doubts():
     texts = [d.text for d in doubts(arm)]
     assert differs[0] in texts
     assert any("it still rose" in text for text in texts)
+
+
+def test_a_group_that_mixes_workloads_or_settings_says_what_its_mean_mixes():
+    steps = videos([[600.0]], settings={**WAN, "steps": 50})
+    fewer = videos([[400.0]], settings={**WAN, "steps": 30, "seed": 9})
+    mixed = arm_of("all", [*steps, *fewer])
+
+    (found,) = [d for d in doubts(mixed) if d.kind == "mixed"]
+    assert "steps: 50, 30" in found.text and "seed" not in found.text
+    assert found.remedy == "tell them apart: --by steps"
+    assert "mixed" not in kinds(arm_of("one", steps))
+
+    other = videos([[400.0]], workload="mochi-1")
+    (found,) = [d for d in doubts(arm_of("all", [*steps, *other])) if d.kind == "mixed"]
+    assert "workload: wan2.1-t2v-1.3b, mochi-1" in found.text
