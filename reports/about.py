@@ -1,5 +1,6 @@
 """What a page says about a run beside its energy: the work, the machine, and the method."""
 
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -58,16 +59,18 @@ def files(run: Run, summary: Summary) -> list[Work]:
 
 def machine_facts(summary: Summary) -> list[tuple[str, Facts]]:
     """The machine, what else the run's environment tells, and each device; a heading for each."""
-    known = {**summary.environment, "workload": summary.workload}
+    known = summary.environment
     groups = [
         ("The machine", list(_flat({k: v for k, v in known.items() if not _is_group(v)}))),
+        ("Workload", list(_workload(summary))),
         *((sentence(_words(k))[:-1], list(_flat(v))) for k, v in known.items() if _is_group(v)),
     ]
     for row in device_rows(summary):
         device = row.e.device
         head = [("UUID", device.uuid), ("covers", device.scope), ("sensor", device.sensor)]
         groups.append((f"{row.label}: {device.name}", head + list(_flat(device.facts))))
-    return [(name, pairs) for name, pairs in groups if pairs]
+    shown = [(name, [(k, v) for k, v in pairs if v]) for name, pairs in groups]
+    return [(name, pairs) for name, pairs in shown if pairs]
 
 
 def method(run: Run, summary: Summary) -> list[str]:
@@ -88,6 +91,41 @@ def method(run: Run, summary: Summary) -> list[str]:
         " here can be computed anew from them."
     )
     return sentences
+
+
+_OFF = (None, "", "none", "off", "default")
+"""Values of settings that change nothing."""
+
+
+def _workload(summary: Summary) -> Iterator[tuple[str, str]]:
+    """What a repeat of a bench was: the settings that matter and what was used; no more."""
+    told = summary.workload or {}
+    if not told:
+        return
+    yield "what", str(told.get("description") or told.get("arm") or told.get("task") or "")
+    yield "repeat", f"{told.get('repeat')}, in process {told.get('block')}"
+    for name, value in (told.get("settings") or {}).items():
+        if value not in _OFF:
+            yield _words(name), str(value)
+    facts = told.get("facts") or {}
+    for name in ("pipeline", "scheduler", "attention_backend", "device_name", "steps_run"):
+        if facts.get(name) is not None:
+            yield _words(name), str(facts[name])
+    for name, part in (facts.get("components") or {}).items():
+        types = ", ".join(part.get("parameters_by_dtype") or ())
+        count = f"{digits(part['parameters'])} parameters" if part.get("parameters") else ""
+        yield _words(name), ", ".join(t for t in (part.get("class"), count, types) if t)
+    versions = facts.get("versions") or {}
+    yield "versions", ", ".join(f"{name} {version}" for name, version in versions.items())
+    operations = (told.get("operations") or {}).get("total")
+    if operations:
+        yield "operations", f"{digits(operations / 1e12)} TFLOP"
+    protocol = told.get("protocol") or {}
+    if protocol.get("warmups"):
+        spent = seconds(protocol.get("warmup_s"))
+        yield "warm-up", f"{protocol['warmups']}, {spent} in all"
+    if summary.command:
+        yield "command", shlex.join(summary.command)
 
 
 def _captured(run: Run, count: int) -> str:

@@ -29,6 +29,10 @@ _MARKS = {
 }
 
 
+LEAST_TOLD = 5e-5
+"""Disagreements below a two-hundredth of a percent are no news."""
+
+
 class Figure(NamedTuple):
     """A number that answers the question, with its 95 % interval; `unit` in words."""
 
@@ -75,7 +79,10 @@ class DeviceRow(NamedTuple):
 
 
 def title(summary: Summary) -> str:
-    """The command as it would be typed, shortened in its middle."""
+    """The command as it would be typed, shortened in its middle; of a bench's repeat its name."""
+    told = summary.workload or {}
+    if told.get("workload") and told.get("arm"):
+        return f"{told['arm']}, repeat {told.get('repeat')}"
     command = shlex.join(summary.command) or summary.run_id
     return command if len(command) <= 240 else f"{command[:160]} … {command[-70:]}"
 
@@ -293,4 +300,6 @@ def _interval(of: PerUnit, factor: float) -> str:
 
 
 def _signed(share: float | None) -> str:
+    if share is not None and abs(share) < LEAST_TOLD:
+        return "the same"
     return "" if share is None else f"{share * 100:+.2g} %".replace("-", "−")

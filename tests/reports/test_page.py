@@ -3,12 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
+from tests.reports.benches import videos
 from tests.reports.conftest import phase
 from vidmeter.meter.reader import load
 from vidmeter.meter.run import Run
 from vidmeter.meter.summarize import summarize
 from vidmeter.meter.summary import Conditions, Net
-from vidmeter.reports import htmlpage, page
+from vidmeter.reports import about, htmlpage, page
 
 RUN = load(Path(__file__).parents[1] / "data" / "run-v1.vidmeter")
 SUMMARY = summarize(RUN)
@@ -72,3 +73,23 @@ def test_a_phase_below_resolution_states_no_energy_at_all(exact: Run) -> None:
     assert row.note == ""
     assert "<small>below resolution</small>" in drawn
     assert "64 J seen" not in drawn.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_of_a_benchs_repeat_only_what_was_set_and_used_is_told() -> None:
+    ((_, summary),) = videos([[600.0]], description="Wan, small")
+    groups = dict(about.machine_facts(summary))
+    told = dict(groups["Workload"])
+
+    assert told["what"] == "Wan, small" and told["steps"] == "50" and told["steps run"] == "50"
+    assert told["warm-up"] == "1, 8 s in all" and told["command"] == "python a.py"
+    assert "" not in told.values()
+    off = {"prompt": "", "offload": "none", "steps": 4}
+    ((_, summary),) = videos([[600.0]], settings=off)
+    told = dict(dict(about.machine_facts(summary))["Workload"])
+    assert told["steps"] == "4" and not {"prompt", "offload"} & set(told)
+    assert page.title(summary) == "wan2.1-t2v-1.3b, repeat 1"
+
+
+def test_a_disagreement_too_small_to_matter_is_the_same() -> None:
+    assert page._signed(1.1e-7) == "the same"
+    assert page._signed(-0.02) == "−2 %"
