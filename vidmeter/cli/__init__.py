@@ -35,6 +35,7 @@ VERBS = {
     "show": "the numbers of a run",
     "verify": "check that the figures of a run hold",
     "export": "the raw samples of a run as CSV, JSON or Parquet",
+    "estimate": "what can be said of closed systems, as ranges",
     "import": "logs and results of other programs as runs",
     "rm": "delete runs",
 }
