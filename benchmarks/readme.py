@@ -18,7 +18,17 @@ FRONT_BEGIN, FRONT_END = (
     "<!-- end of accuracy -->",
 )
 ORDER = (
-    *("accuracy", "startup", "sampler", "slowdown", "summarize", "overhead", "first_watt"),
+    *(
+        "accuracy",
+        "startup",
+        "sampler",
+        "slowdown",
+        "summarize",
+        "compare_many",
+        "appending",
+        "overhead",
+        "first_watt",
+    ),
     *("error_rates", "differences"),
 )
 

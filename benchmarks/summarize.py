@@ -1,5 +1,7 @@
 """From a run file of ten million samples to its reports: time and memory of a fresh process.
 
+An hour of eight GPUs has a third of that; how large its HTML is, is stated as well.
+
 The run is made up (recording.py) but written by the sampler's own writer, in the blocks that it
 would have come in. Each part stands in a process of its own, so that its memory is its own.
 """
@@ -74,6 +76,7 @@ def main() -> None:
         print(json.dumps(bench.facts), file=sys.stderr)
         reports(bench, path, folder)
         stages(bench, path)
+        hour(bench, folder)
     bench.finish(arguments.output)
 
 
@@ -95,6 +98,20 @@ def reports(bench: Benchmark, path: Path, folder: Path) -> None:
         wall, peak = spread([c.wall_s for c in counted]), spread([c.peak_mb for c in counted])
         bench.add(f"{label}: time", wall, "s", goal=5.0, interval="range")
         bench.add(f"{label}: memory", peak, "MB", goal=500.0, interval="range")
+
+
+def hour(bench: Benchmark, folder: Path) -> None:
+    """An hour of eight GPUs as HTML: how long it takes, and how large it is."""
+    path, page = folder / "hour.vidmeter", folder / "hour.html"
+    seconds = 120 if bench.quick else 3600
+    recording.write(path, round(seconds * recording.PER_SECOND))
+    command = [sys.executable, "-m", "vidmeter", "report", str(path), "--force", "-o", str(page)]
+    costs = [of(command, folder) for _ in range(2 if bench.quick else 6)][1:]
+    bench.raw["hour"] = [c._asdict() for c in costs]
+    wall = spread([c.wall_s for c in costs])
+    bench.add("an hour of 8 GPUs, HTML: time", wall, "s", goal=3.0, interval="range")
+    size = spread([page.stat().st_size / 1e6])
+    bench.add("an hour of 8 GPUs, HTML: size", size, "MB", goal=1.5, interval="range")
 
 
 def of(command: list[str], folder: Path) -> Cost:

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from vidmeter.meter.books import Book, Books
+from vidmeter.meter.books import Book, Books, SharedOut
 from vidmeter.meter.deviceenergy import Meter
 from vidmeter.meter.placed import Placed, place
 from vidmeter.meter.repeats import first_j, profile
 from vidmeter.meter.run import Run, Work
-from vidmeter.meter.shares import Tree, tree_of
+from vidmeter.meter.shares import Shares, Tree, tree_of
 from vidmeter.meter.summary import Caution, DeviceEnergy, PhaseSummary, Total
 from vidmeter.meter.totals import total_of
 from vidmeter.meter.uncertainty import ratio_half_width
@@ -31,6 +31,7 @@ class Attributed(NamedTuple):
     """The phases of a run, the energy of its total outside all of them, and doubts."""
 
     phases: tuple[PhaseSummary, ...]
+    own_j: Mapping[tuple[str, ...], float]
     unattributed_j: float | None
     cautions: tuple[Caution, ...]
 
@@ -53,22 +54,40 @@ def attribute(
     total: Total,
     *,
     end_ns: int,
+    brief: bool = False,
 ) -> Attributed:
-    """The energy of each phase of a run; `devices` and `total` are those of all of it."""
+    """The energy of each phase of a run; `devices` and `total` are those of all of it.
+
+    A `brief` one has what each phase took by itself, and nothing else of the phases.
+    """
     placed = place(run, run.start_ns, end_ns)
     if not placed:
-        return Attributed((), None, ())
+        return Attributed((), {}, None, ())
     places = in_order(one.path for one in placed)
     tree = _tree(run, placed, places)
     books_of = Books(tree, placed, (run.start_ns, end_ns))
+    if brief:
+        counted = [d for d in devices if d.device.uuid in total.devices]
+        shared_out = [books_of.shared_out(meters[d.device.uuid], d) for d in counted]
+        return Attributed((), *_own(places, shared_out, total))
     books = [books_of.of(meters[d.device.uuid], d) for d in devices]
     answering = [b for b in books if b.meter.device.uuid in total.devices]
     groups = _groups(run, placed, places, tree)
     return Attributed(
         tuple(_phase(group, placed, books, answering, total) for group in groups),
-        sum(float(b.own_j[-1]) for b in answering) if total.energy_j is not None else None,
-        _overlapping(places, answering),
+        *_own(places, [SharedOut(b.shares, b.own_j) for b in answering], total),
     )
+
+
+def _own(
+    places: Sequence[tuple[str, ...]], shared_out: Sequence[SharedOut], total: Total
+) -> tuple[Mapping[tuple[str, ...], float], float | None, tuple[Caution, ...]]:
+    """What each phase took by itself, what is outside all of them, and who had to share."""
+    cautions = _overlapping(places, [one.shares for one in shared_out])
+    if total.energy_j is None:
+        return {}, None, cautions
+    own_j = {path: sum(float(s.own_j[n]) for s in shared_out) for n, path in enumerate(places)}
+    return own_j, sum(float(s.own_j[-1]) for s in shared_out), cautions
 
 
 def _groups(
@@ -196,9 +215,11 @@ def _shared_facts(mine: Sequence[Placed]) -> dict[str, Any]:
     }
 
 
-def _overlapping(places: Sequence[tuple[str, ...]], books: Sequence[Book]) -> tuple[Caution, ...]:
+def _overlapping(
+    places: Sequence[tuple[str, ...]], found_in: Sequence[Shares]
+) -> tuple[Caution, ...]:
     """One word for all phases that had to share."""
-    found = sorted({n for b in books for n in b.shares.shared_by(WORTH_SAYING)})
+    found = sorted({n for shares in found_in for n in shares.shared_by(WORTH_SAYING)})
     names = list(dict.fromkeys(places[n][-1] for n in found))
     if not names:
         return ()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -39,6 +40,13 @@ class Book:
     here: Bools
 
 
+class SharedOut(NamedTuple):
+    """How a device's time is shared out, and what each place took in it by itself, J."""
+
+    shares: Shares
+    own_j: Floats
+
+
 class Books:
     """Makes the books of a run's devices; time that several have alike is shared out once."""
 
@@ -48,13 +56,9 @@ class Books:
 
     def of(self, meter: Meter, whole: DeviceEnergy) -> Book:
         """The book of a device; `whole` is its energy over all of the window."""
-        spans = [one.on(meter.device) for one in self._placed]
-        here = np.asarray([span is not None for span in spans])
-        edges = np.asarray([span or (0, 0) for span in spans], dtype=np.int64)
-        start, end = edges[:, 0], np.maximum(edges[:, 0], edges[:, 1])
+        start, end, here = self._at_work(meter)
         shared = self._shared_out(start, end, here)
-        source = next((s for s in meter.sources if s.name == whole.source), None)
-        curve = source.curve if source else energy.points([], [])
+        curve = _curve_of(meter, whole)
         own_j = shared.own_j(curve)
         found, others = {}, set()
         for n, mine in self._below(here):
@@ -75,6 +79,18 @@ class Books:
             start, end, here,
         )  # fmt: skip
 
+    def shared_out(self, meter: Meter, whole: DeviceEnergy) -> SharedOut:
+        """What each place took of a device by itself, without their books."""
+        shared = self._shared_out(*self._at_work(meter))
+        return SharedOut(shared, shared.own_j(_curve_of(meter, whole)))
+
+    def _at_work(self, meter: Meter) -> tuple[Ints, Ints, Bools]:
+        """When each phase was at a device, from and to, ns, and whether it was at all."""
+        spans = [one.on(meter.device) for one in self._placed]
+        here = np.asarray([span is not None for span in spans])
+        edges = np.asarray([span or (0, 0) for span in spans], dtype=np.int64)
+        return edges[:, 0], np.maximum(edges[:, 0], edges[:, 1]), here
+
     def _shared_out(self, start: Ints, end: Ints, here: Bools) -> Shares:
         key = b"".join(each.tobytes() for each in (here, start, end))
         if key not in self._known:
@@ -88,6 +104,12 @@ class Books:
         bounds = np.searchsorted(np.sort(node), np.arange(self._tree.nodes + 1))
         for n in np.flatnonzero(np.diff(bounds)).tolist():
             yield n, phase[bounds[n] : bounds[n + 1]]
+
+
+def _curve_of(meter: Meter, whole: DeviceEnergy) -> energy.Curve:
+    """The curve that the whole is taken from."""
+    source = next((s for s in meter.sources if s.name == whole.source), None)
+    return source.curve if source else energy.points([], [])
 
 
 def _scaled(e: DeviceEnergy, by: float) -> DeviceEnergy:

@@ -151,10 +151,10 @@ def rounds_needed(effect: float, round_sd: float, *, aa_round_sd: float = 0.0) -
 def _told(
     mean: float, error: float, degrees: float, *, rounds: int, aa: float, sds: tuple[float, float]
 ) -> Comparison:
-    from scipy import stats
+    from scipy import special
 
     half = t_quantile(degrees) * error
-    p = float(2 * stats.t.sf(abs(mean) / error, degrees)) if error else float(mean == 0)
+    p = float(2 * special.stdtr(degrees, -abs(mean) / error)) if error else float(mean == 0)
     verdict: Verdict = "not distinguishable"
     if rounds >= LEAST_ROUNDS and abs(mean) > max(half, aa):
         verdict = "higher" if mean > 0 else "lower"
@@ -191,13 +191,12 @@ def _detectable(error: float, degrees: float, aa: float) -> float:
 
     The interval's condition by the noncentral t distribution, the A/A spread's with a normal mean.
     """
-    from scipy import optimize, stats
+    from scipy import special
 
     if not error:
         return aa
-    edge = t_quantile(degrees)
-    shift = optimize.brentq(lambda nc: stats.nct.sf(edge, degrees, nc) - POWER, 0.0, 3 * edge + 5)
-    return max(float(shift) * error, aa + POWER_Z * error)
+    shift = float(special.nctdtrinc(degrees, 1 - POWER, t_quantile(degrees)))
+    return max(shift * error, aa + POWER_Z * error)
 
 
 def _successive_degrees(n: int) -> float:

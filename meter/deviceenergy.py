@@ -69,9 +69,9 @@ class _Answer:
 
 def meter_of(run: Run, device: Device) -> Meter:
     """A device of a run with its usable sources; those that can't be true are set aside."""
-    sources = sources_of(run, device)
-    quality = probe(run, device) if device.kind is Kind.GPU else None
-    aside = set_aside(sources, quality)
+    quality = probe(run, device)
+    sources = sources_of(run, device, quality)
+    aside = set_aside(sources, quality if device.kind is Kind.GPU else None)
     limit = device.facts.get("power_limit_w")
     return Meter(
         device=device,

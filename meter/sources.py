@@ -18,7 +18,13 @@ from vidmeter.meter.cards import known_of
 from vidmeter.meter.device import Device, Kind, Provenance
 from vidmeter.meter.energy import Curve, Floats, Ints
 from vidmeter.meter.probing import probe
-from vidmeter.meter.quality import Calibration, Origin, SeriesQuality, published_least_share
+from vidmeter.meter.quality import (
+    Calibration,
+    Origin,
+    Quality,
+    SeriesQuality,
+    published_least_share,
+)
 from vidmeter.meter.run import Run, Trace
 from vidmeter.meter.sample import Quantity, Series
 
@@ -164,9 +170,12 @@ class _Power(NamedTuple):
     centred: bool = False
 
 
-def sources_of(run: Run, device: Device) -> list[Source]:
-    """A device's sources with at least two readings, the preferred one first."""
-    quality = probe(run, device)
+def sources_of(run: Run, device: Device, quality: Quality | None = None) -> list[Source]:
+    """A device's sources with at least two readings, the preferred one first.
+
+    `quality` is what `probe` says of it, for who knows that already.
+    """
+    quality = quality or probe(run, device)
     calibration = known_of(device).calibration
     found = []
     for quantity in ORDER:

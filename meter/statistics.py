@@ -136,9 +136,9 @@ def t_half_width(values: Floats) -> float | None:
 
 def t_quantile(degrees: float) -> float:
     """How many standard errors a two-sided 95 % interval reaches to each side."""
-    from scipy import stats
+    from scipy import special  # scipy.stats takes a second to import
 
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees))
+    return float(special.stdtrit(degrees, (1 + CONFIDENCE) / 2))
 
 
 def enough(
@@ -192,7 +192,7 @@ def _parts(groups: Sequence[Floats]) -> tuple[float | None, float | None, float 
     Block sd by the method of moments for unequal blocks (Searle, Casella, McCulloch, Variance
     Components, 1992, section 3.6); 0 where repeats explain what blocks differ by.
     """
-    from scipy import stats
+    from scipy import special
 
     sizes = np.array([len(g) for g in groups])
     n, k = int(sizes.sum()), len(groups)
@@ -207,4 +207,4 @@ def _parts(groups: Sequence[Floats]) -> tuple[float | None, float | None, float 
     block_sd = math.sqrt(max(0.0, between - within) / size)
     if not within:
         return 0.0, block_sd, None
-    return math.sqrt(within), block_sd, float(stats.f.sf(between / within, k - 1, n - k))
+    return math.sqrt(within), block_sd, float(special.fdtrc(k - 1, n - k, between / within))

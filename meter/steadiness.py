@@ -212,6 +212,6 @@ def _line(x: Floats, y: Floats) -> tuple[float, float]:
 
 
 def _two_sided(value: float, error: float, degrees: int) -> float:
-    from scipy import stats
+    from scipy import special
 
-    return float(2 * stats.t.sf(abs(value) / error, degrees)) if error else float(value == 0)
+    return float(2 * special.stdtr(degrees, -abs(value) / error)) if error else float(value == 0)

@@ -25,14 +25,14 @@ from vidmeter.meter.totals import total_of
 from vidmeter.meter.work import per_unit, with_rates, work_cautions, work_done
 
 
-def summarize(run: Run) -> Summary:
-    """Everything that vidmeter says of a run."""
+def summarize(run: Run, *, brief: bool = False) -> Summary:
+    """Everything that vidmeter says of a run; a `brief` one leaves out `phases`, and is quicker."""
     start_ns, end_ns = run.start_ns, _end_of(run)
     run = replace(run, work=tuple(with_rates(run.work)))
     meters = {device.uuid: meter_of(run, device) for device in run.devices}
     devices = tuple(device_energy(meter, ((start_ns, end_ns),)) for meter in meters.values())
     total = total_of(devices)
-    parts = attribute(run, meters, devices, total, end_ns=end_ns)
+    parts = attribute(run, meters, devices, total, end_ns=end_ns, brief=brief)
     done = work_done(run.work)
     around = {d.uuid: conditions(run, d, ((start_ns, end_ns),)) for d in run.devices}
     idle = idle_of(run, meters)
@@ -48,6 +48,7 @@ def summarize(run: Run) -> Summary:
         devices=devices,
         total=total,
         phases=parts.phases,
+        own_j=parts.own_j,
         unattributed_j=parts.unattributed_j,
         work=done,
         per_unit=per_unit(total, done),

@@ -212,7 +212,7 @@ def _own(arm: Arm) -> dict[tuple[str, ...], list[float]]:
     for n, repeat in enumerate(repeats):
         scale = repeat.per_unit[arm.headline] / (repeat.energy_j or 1.0)
         parts: dict[tuple[str, ...], float] = {OUTSIDE: repeat.summary.unattributed_j or 0.0}
-        parts |= {p.path: p.self_j for p in repeat.summary.phases if p.self_j is not None}
+        parts |= repeat.summary.own_j
         for path, energy_j in parts.items():
             found.setdefault(path, [0.0] * len(repeats))[n] = energy_j * scale
     return found

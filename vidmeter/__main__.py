@@ -4,4 +4,5 @@ import sys
 
 from vidmeter.cli import main
 
-sys.exit(main())
+if __name__ == "__main__":  # a process that helps out imports this as well
+    sys.exit(main())

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     for output in arguments.output or ():
         check_writable(output, force=arguments.force)
-    sources = [_source(name) for name in arguments.names]
+    sources = _sources(arguments.names)
     arms = by_field(sources, arguments.by) if arguments.by else by_source(sources)
     if len(arms) < 2:
         raise UsageError(
@@ -107,17 +108,19 @@ def render(
     return benchtext.render(arms, comparisons, color=color)
 
 
-def _source(name: str) -> "Source":
-    from vidmeter.meter.reader import load
+def _sources(names: Sequence[str]) -> "list[Source]":
+    """The runs that each name means, all of them read together."""
     from vidmeter.meter.runfile import SUFFIX
-    from vidmeter.meter.summarize import summarize
+    from vidmeter.reports.gather import gather
     from vidmeter.reports.grouping import Source, runs_in
 
-    folder = Path(name)
-    paths = runs_in(folder, SUFFIX) if folder.is_dir() else [find_run(name)]
-    runs = [load(path) for path in paths]
-    label = folder.resolve().name if folder.is_dir() else paths[0].stem
-    return Source(label, tuple((run, summarize(run)) for run in runs))
+    found: list[tuple[str, list[Path]]] = []
+    for name in names:
+        folder = Path(name)
+        paths = runs_in(folder, SUFFIX) if folder.is_dir() else [find_run(name)]
+        found.append((folder.resolve().name if folder.is_dir() else paths[0].stem, paths))
+    pairs = iter(gather([path for _, paths in found for path in paths]))
+    return [Source(label, tuple(islice(pairs, len(paths)))) for label, paths in found]
 
 
 def _form(output: Path | None, stated: str | None) -> str:
