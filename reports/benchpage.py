@@ -18,7 +18,7 @@ from vidmeter.reports.doubts import together
 from vidmeter.reports.format import NONE, digits, seconds, watts
 from vidmeter.reports.htmlpage import stylesheet, templates
 from vidmeter.reports.published import Published, comparable, job_of_arm
-from vidmeter.reports.strip import picture
+from vidmeter.reports.strip import picture, some
 
 _RANDOM = (
     "RANDOM WEIGHTS",
@@ -82,6 +82,7 @@ def render(
             marks=_marks(arms),
             verdicts=verdicts,
             letters=words.letters,
+            some=some,
             arms=[_answer(i, arm, (links or {}).get(arm.label)) for i, arm in enumerate(arms)],
             doubts=together(arms),
             bars=[b for group in words.by_weights(arms) if (b := bars.bars(group))],

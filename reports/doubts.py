@@ -13,6 +13,7 @@ _STATED_ABOVE = {"simulated"}
 _VARIED = {"seed", "prompt"}
 """Settings that a protocol varies from repeat to repeat."""
 _MOST_NAMED = 3
+MOST_OUTLIERS = 5
 
 
 class Doubt(NamedTuple):
@@ -81,7 +82,13 @@ def _of_all(arm: Arm) -> Iterator[Caution]:
     odd = implausible(arm)
     if odd is not None:
         yield odd
-    for number in arm.outliers:
+    far = list(arm.outliers)
+    if len(far) > MOST_OUTLIERS:
+        of = len(arm.repeats)
+        text = f"{len(far)} of {of} repeats lie far from the others; they count all the same"
+        yield Caution("outlier", text, "the CSV names them; look at what went on there")
+        return
+    for number in far:
         yield Caution(
             "outlier",
             f"repeat {number} lies far from the others; it counts all the same",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from vidmeter.meter.statistics import Interval
-from vidmeter.reports.arm import Arm
+from vidmeter.reports.arm import Arm, Repeat
 from vidmeter.reports.axes import Tick, plain_ticks
 from vidmeter.reports.format import digits
 
@@ -16,6 +16,10 @@ _AROUND = 0.06
 """Room at each end of the axis, as a share of what is drawn."""
 _NARROWEST = 0.01
 """The axis spans at least this share of the values: repeats that agree are to look alike."""
+
+
+MOST = 150
+"""Repeats of an arm that are drawn and listed; there may be thousands of runs in a folder."""
 
 
 class Point(NamedTuple):
@@ -39,13 +43,14 @@ class Bar(NamedTuple):
 
 
 class Strip(NamedTuple):
-    """One arm's row; `mean` is at that percent of the axis."""
+    """One arm's row; `mean` is at that percent of the axis, `left_out` are not among the points."""
 
     arm: Arm
     mean: float
     points: tuple[Point, ...]
     interval: Bar | None
     wide: Bar | None
+    left_out: int
 
 
 class Picture(NamedTuple):
@@ -75,6 +80,19 @@ def picture(arms: Sequence[Arm]) -> Picture | None:
     )
 
 
+def some(arm: Arm) -> list[Repeat]:
+    """All repeats of an arm; of very many the extremes, the middle, outliers, and evenly others."""
+    if len(arm.repeats) <= MOST:
+        return list(arm.repeats)
+    known = sorted(arm.known, key=lambda r: r.per_unit[arm.headline])
+    kept = {id(r) for r in (*known[:1], *known[-1:], arm.middle)}
+    far = [r for r in known if r.number in arm.outliers]
+    kept |= {id(r) for r in (*far[: MOST // 6], *far[-MOST // 6 :])}
+    step = len(arm.repeats) / (MOST - len(kept))
+    kept |= {id(arm.repeats[int(i * step)]) for i in range(MOST - len(kept))}
+    return [r for r in arm.repeats if id(r) in kept]
+
+
 def _ends(arm: Arm) -> list[float]:
     found, wide = arm.estimate, arm.absolute
     values = [r.per_unit[arm.headline] for r in arm.known]
@@ -86,23 +104,25 @@ def _ends(arm: Arm) -> list[float]:
 def _strip(arm: Arm, left: float, span: float) -> Strip:
     found = arm.estimate
     assert found is not None  # `picture` takes no others
-    blocks = sorted({r.block for r in arm.known})
+    drawn = [r for r in some(arm) if arm.headline in r.per_unit]
+    blocks = {block: n for n, block in enumerate(sorted({r.block for r in drawn}), 1)}
     points = tuple(
         Point(
             at=100 * (r.per_unit[arm.headline] - left) / span,
-            row=100 * (blocks.index(r.block) + 1) / (len(blocks) + 1),
+            row=100 * blocks[r.block] / (len(blocks) + 1),
             number=r.number,
             block=r.block,
             outlier=r.number in arm.outliers,
             label=f"repeat {r.number}, process {r.block}: {digits(r.per_unit[arm.headline])}",
         )
-        for r in arm.known
+        for r in drawn
     )
     interval = None
     if found.low is not None and found.high is not None:
         interval = _bar(Interval(found.low, found.high), left, span)
     wide = _bar(arm.absolute, left, span) if arm.absolute else None
-    return Strip(arm, 100 * (found.mean - left) / span, points, interval, wide)
+    left_out = len(arm.known) - len(points)
+    return Strip(arm, 100 * (found.mean - left) / span, points, interval, wide, left_out)
 
 
 def _bar(of: Interval, left: float, span: float) -> Bar:

@@ -11,6 +11,7 @@ from vidmeter.meter.device import Provenance
 from vidmeter.reports import benchcsv, benchjson, benchpage, benchtext
 from vidmeter.reports.arms import arms
 from vidmeter.reports.comparison import compare
+from vidmeter.reports.strip import MOST, some
 
 A = [100, 101, 102, 103, 104, 105]
 B = [110, 111.3, 112.1, 113.2, 114.5, 115.4]
@@ -169,3 +170,19 @@ def test_a_single_repeat_has_a_page_a_text_and_no_invented_interval():
     found = arms([repeat(100)])
     assert "±" not in benchtext.render(found)
     assert "95 % interval:" not in benchpage.render(found)
+
+
+def test_of_thousands_of_runs_a_page_shows_some_and_says_so():
+    (many,) = arms(commands("a", [100 + (i * 7919 % 997) / 100 for i in range(999)] + [160.0]))
+    html = benchpage.render([many])
+
+    shown = some(many)
+    assert 100 <= len(shown) <= MOST
+    values = [r.energy_j for r in many.repeats]
+    assert {min(values), max(values), many.middle.energy_j} <= {r.energy_j for r in shown}
+    assert [r.number for r in shown] == sorted(r.number for r in shown)
+    assert f"1000 repeats, {len(shown)} drawn" in html
+    assert f"and {1000 - len(shown)} more, all of them in the CSV" in html
+    assert len(html) < 150_000
+    (few,) = arms(commands("a", [100.0] * MOST))
+    assert "more, all of them" not in benchpage.render([few])
