@@ -2,7 +2,8 @@
 
 Beside vidmeter's way stand two that are common. `rewritten` reads the whole file with pandas, adds
 the row and writes it all again, without a lock. `appended` opens the file to append and writes the
-header if it is empty. The rows of every second process have a column more, as those of another
+header if it is empty. What vidmeter adds is a run with its phases, six rows, and is counted as one.
+The rows of every second process have a column more, as those of another
 version or of a user's own unit have. A row is lost if nobody can find it, spoilt if what stands
 under its columns is not what was written there.
 """

@@ -233,7 +233,10 @@ def _share(
 def _throttled(traces: Mapping[Quantity, Trace], spans: Spans) -> dict[str, float]:
     """The share of the time by reason; by the driver's own counters where it has them."""
     shares: dict[str, float] = {}
-    mask = list(_held(traces.get(Quantity.CLOCK_REASONS), spans))
+    held: dict[float, int] = {}
+    for value, held_ns in _held(traces.get(Quantity.CLOCK_REASONS), spans):
+        held[value] = held.get(value, 0) + held_ns
+    mask = list(held.items())
     for reason, bit in _BITS.items():
         counted = _counted(traces.get(_COUNTERS[reason]), spans) if reason in _COUNTERS else None
         share = _mean(mask, _has(bit)) if counted is None else counted

@@ -8,6 +8,7 @@ passed over for one that is sharper (`summarize`); one that can't be true is set
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -67,7 +68,7 @@ NAMES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Source:
     """One way to a device's energy.
 
@@ -97,7 +98,7 @@ class Source:
     centred: bool = False
     every_ns: int = 0
 
-    @property
+    @cached_property
     def stretches(self) -> tuple[Ints, Ints]:
         """From when until when each of its readings speaks, ns."""
         if self.centred and self.window_ns:
@@ -108,7 +109,7 @@ class Source:
             starts = np.maximum(starts, ends - round((1 + energy.TILING) * self.window_ns))
         return starts, ends
 
-    @property
+    @cached_property
     def mean_w(self) -> Floats:
         """The mean power that each reading tells of its stretch, W; NaN where that wasn't seen."""
         starts, ends = self.stretches
