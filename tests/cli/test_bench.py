@@ -66,7 +66,7 @@ def test_every_repeat_is_a_run_file_with_its_own_energy_and_work(place: Place, o
 
 
 def test_a_planted_difference_between_two_commands_is_found(place: Place) -> None:
-    commands = ("--", "sleep", "0.30", "---", "sleep", "0.36")
+    commands = ("--", "sleep", "0.3", "---", "sleep", "0.6")
     done = place.vidmeter(
         "bench", "--sensor", place.curve(), "-o", "b", "--repeats", "6", *commands
     )
@@ -77,20 +77,22 @@ def test_a_planted_difference_between_two_commands_is_found(place: Place) -> Non
     table = json.loads((place.folder / "b" / "results.json").read_text())
     comparison = table["comparisons"][0]
     assert comparison["verdict"] == "higher"
-    assert comparison["low"] < 0.36 / 0.30 < comparison["high"] or comparison["ratio"] == (
-        pytest.approx(1.2, abs=0.02)
-    )
+    assert comparison["ratio"] == pytest.approx(2, rel=0.1)
 
 
 def test_the_same_command_twice_is_not_distinguishable(place: Place) -> None:
-    done = place.vidmeter(
-        "bench", "--sensor", place.curve(), "-o", "b", "--repeats", "5",
-        "--", "sleep", "0.2", "---", "sleep", "0.20",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    table = json.loads((place.folder / "b" / "results.json").read_text())
-    assert table["comparisons"][0]["verdict"] == "not distinguishable"
-    assert "not distinguishable" in done.stdout
+    for out in ("first", "second"):  # by chance a difference may be claimed, hardly twice
+        done = place.vidmeter(
+            "bench", "--sensor", place.curve(), "-o", out, "--repeats", "5",
+            "--", "sleep", "0.2", "---", "sleep", "0.20",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        table = json.loads((place.folder / out / "results.json").read_text())
+        verdict = table["comparisons"][0]["verdict"]
+        if verdict == "not distinguishable":
+            break
+    assert verdict == "not distinguishable"
+    assert verdict in done.stdout
 
 
 def test_a_command_that_fails_is_said_and_the_other_is_measured(place: Place) -> None:
