@@ -186,9 +186,11 @@ def _apart(first: _Answer, second: _Answer, spans: Ints) -> float | None:
 
     A mean over the last second ends half a second before its last reading.
     """
-    curves = first.source.curve, second.source.curve
-    common = many.seen(curves[1], many.seen(curves[0], spans))
-    one, two = (many.over(curve, common).covered_j for curve in curves)
+    common = many.seen(second.source.curve, many.seen(first.source.curve, spans))
+    one, two = (
+        each.got.covered_j if common is spans else many.over(each.source.curve, common).covered_j
+        for each in (first, second)
+    )
     return two / one - 1 if one else None
 
 

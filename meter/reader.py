@@ -194,7 +194,7 @@ def _phases(db: sqlite3.Connection) -> list[Phase]:
     rows = db.execute("SELECT * FROM phase").fetchall()
     if _version(db) < 2:
         return [Phase(*row) for row in rows]
-    return [replace(Phase(*row[:-1]), facts=json.loads(row[-1])) for row in rows]
+    return [Phase(*(*row[:-1], json.loads(row[-1]))) for row in rows]
 
 
 def _timeline(db: sqlite3.Connection) -> tuple[list[GpuEvent], dict[int, Process]]:

@@ -45,9 +45,11 @@ def peak_w(curve: Curve, spans: Ints) -> float | None:
 
 
 def seen(curve: Curve, spans: Ints) -> Ints:
-    """The parts of spans that a curve saw."""
-    if curve.empty:
+    """The parts of spans that a curve saw; the spans themselves if it saw all of them."""
+    if curve.empty or not len(spans):
         return spans[:0]
+    if curve.t_ns[0] <= spans[0, 0] and spans[-1, 1] <= curve.t_ns[-1] and curve.seen.all():
+        return spans
     turns = np.flatnonzero(np.diff(np.concatenate(([False], curve.seen, [False]))))
     starts, ends = curve.t_ns[turns[0::2]], curve.t_ns[turns[1::2]]
     first = np.searchsorted(ends, spans[:, 0], side="right")

@@ -80,7 +80,8 @@ def outcomes(
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    alone = {"waves": _told(lambda waves=commands.pop("waves"): execute(*waves))}
+    waves = commands.pop("waves")
+    alone = {"waves": _told(lambda: execute(*waves))}
     with ThreadPoolExecutor() as together:
         running = {name: together.submit(execute, *job) for name, job in commands.items()}
     return {"out": out, **alone, **{name: job.result() for name, job in running.items()}}
