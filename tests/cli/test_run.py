@@ -146,12 +146,13 @@ def test_the_run_is_whole_after_vidmeter_was_terminated(place: Place) -> None:
 
 @pytest.mark.parametrize("victims", ["vidmeter", "sampler", "child", "vidmeter and sampler"])
 def test_a_kill_at_any_instant_leaves_a_whole_run_and_no_process(
-    place: Place, victims: str
+    place: Place, victims: str, request: pytest.FixtureRequest
 ) -> None:
     process = subprocess.Popen(
         place.command("run", "--sensor", place.curve(), "--", "sleep", "4711"),
         cwd=place.folder, env=place.environ, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+    request.addfinalizer(process.kill)
     wait_for_samples(place)
     children = children_of(process.pid)
     sampler = next(p for p, line in children.items() if "service" in line)
@@ -404,7 +405,7 @@ def test_export_list_and_rm_do_what_they_say(place: Place) -> None:
 
 def wait_for_samples(place: Place) -> None:
     """Until the run in progress holds samples of its command."""
-    until = time.monotonic() + 15
+    until = time.monotonic() + 60
     while time.monotonic() < until:
         if place.runs:
             run = load(place.runs[0])
