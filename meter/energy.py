@@ -371,18 +371,19 @@ def energy(curve: Curve, start_ns: int, end_ns: int) -> WindowEnergy:
     return energies(curve, [start_ns], [end_ns])[0]
 
 
-def peak_w(curve: Curve, start_ns: int, end_ns: int) -> float | None:
-    """The highest power seen in a window, W; None where nothing was."""
+def peaks_w(curve: Curve, start_ns: ArrayLike, end_ns: ArrayLike) -> Floats:
+    """The highest power seen in each of many windows, W; NaN where nothing was."""
+    a, b = np.asarray(start_ns, dtype=np.int64), np.asarray(end_ns, dtype=np.int64)
+    found = np.fmax(power_at(curve, a), power_at(curve, b))
     if curve.empty:
-        return None
-    lo = int(np.searchsorted(curve.t_ns, start_ns, side="left"))
-    hi = int(np.searchsorted(curve.t_ns, end_ns, side="right")) - 1
-    inner = curve.seen[lo:hi]
-    candidates = [*power_at(curve, [start_ns, end_ns])]
-    if inner.any():
-        candidates += [
-            float(curve.start_w[lo:hi][inner].max()),
-            float(curve.end_w[lo:hi][inner].max()),
-        ]
-    seen = [w for w in candidates if w == w]
-    return float(max(seen)) if seen else None
+        return found
+    # The stretches that lie wholly in each window, from the first up to the last, left out.
+    first = curve.t_ns.searchsorted(a, side="left")
+    last = curve.t_ns.searchsorted(b, side="right") - 1
+    some = last > first
+    if some.any():
+        most_w = np.where(curve.seen, np.maximum(curve.start_w, curve.end_w), np.nan)
+        turns = np.column_stack((first[some], last[some])).ravel()
+        inside = np.fmax.reduceat(np.append(most_w, np.nan), turns)[::2]
+        found[some] = np.fmax(found[some], inside)
+    return found

@@ -98,10 +98,7 @@ def shares(
     owner, a, b = _where((tree.node[phase], a, b), nothing, cells)
     turns = np.bincount(a, minlength=cells + 1) - np.bincount(b, minlength=cells + 1)
     claimed = np.cumsum(turns[:-1])
-    nobody = np.full(1, tree.nodes)
-    _, c, d = _where(
-        (nobody, nobody * 0, nobody * 0 + cells), (0 * owner + tree.nodes, a, b), cells
-    )
+    c, d = np.flatnonzero(np.diff(claimed == 0, prepend=False, append=False)).reshape(-1, 2).T
     node, of = tree.below[:, here[tree.below[1]]]
     held, e, f = _where((node, low[of], high[of]), nothing, cells)
     bounds = np.searchsorted(held, np.arange(tree.nodes + 1))

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vidmeter.meter.energy import Bools, Curve, Ints, WindowEnergy, power_at, window_arrays
+from vidmeter.meter.energy import Bools, Curve, Ints, WindowEnergy, peaks_w, window_arrays
 
 
 def as_spans(spans: ArrayLike) -> Ints:
@@ -33,14 +33,8 @@ def over(curve: Curve, spans: Ints) -> WindowEnergy:
 
 def peak_w(curve: Curve, spans: Ints) -> float | None:
     """The highest power seen in spans, W; None where nothing was."""
-    if curve.empty:
-        return None
-    first = np.searchsorted(curve.t_ns, spans[:, 0], side="left")
-    last = np.searchsorted(curve.t_ns, spans[:, 1], side="right") - 1
-    inner = ranges(first, last)
-    inner = inner[curve.seen[inner]]
-    edges = power_at(curve, spans.ravel())
-    found = np.concatenate((edges[~np.isnan(edges)], curve.start_w[inner], curve.end_w[inner]))
+    found = peaks_w(curve, spans[:, 0], spans[:, 1])
+    found = found[~np.isnan(found)]
     return float(found.max()) if len(found) else None
 
 

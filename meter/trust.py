@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vidmeter.meter import energy
+from vidmeter.meter.energy import Floats
 from vidmeter.meter.quality import Quality, Verdict
 from vidmeter.meter.sample import Quantity
 from vidmeter.meter.sources import Source
@@ -24,6 +25,8 @@ SHORTEST_WITHOUT_RING_S = 10.0
 BLOCK_S = 0.5
 BLOCKS = 120
 FEWEST_BLOCKS = 6
+WHOLLY = 0.99
+"""Stretches that both saw less of than this tell nothing."""
 WRONG_SHARE = 1 / 3
 """A counter that is off in more of the stretches than this follows no load."""
 SLUGGISH_S = 0.05
@@ -81,32 +84,29 @@ def contradiction(counter: Source, reference: Source) -> Contradiction | None:
     starts = _blocks(counter.raw, reference.raw)
     if starts is None:
         return None
-    mine = energy.energies(counter.raw, starts[:-1], starts[1:])
-    theirs = energy.energies(reference.raw, starts[:-1], starts[1:])
-    both = [
-        (m.covered_j, t.covered_j, peak or 0.0)
-        for m, t, a, b in zip(mine, theirs, starts[:-1], starts[1:], strict=True)
-        if m.coverage > 0.99 and t.coverage > 0.99
-        for peak in [energy.peak_w(reference.raw, int(a), int(b))]
-    ]
-    if not both:
+    mine, heard = energy.window_arrays(counter.raw, starts[:-1], starts[1:])
+    theirs, seen = energy.window_arrays(reference.raw, starts[:-1], starts[1:])
+    both = (heard > WHOLLY) & (seen > WHOLLY)
+    if not both.any():
         return None
+    mine, theirs = mine[both], theirs[both]
+    peaks_w = np.nan_to_num(energy.peaks_w(reference.raw, starts[:-1], starts[1:])[both])
     block_s = float(starts[1] - starts[0]) / 1e9
     apart_s = reference.place_s + reference.blur_s / 2 + SLUGGISH_S
 
-    def slack_j(reference_j: float, peak_w: float) -> float:
+    def slack_j(reference_j: Floats, peak_w: Floats) -> Floats:
         """What time explains, at two edges: all power for a tick, its changes for a delay."""
-        swing_w = max(peak_w - reference_j / block_s, 0.1 * peak_w)
+        swing_w = np.maximum(peak_w - reference_j / block_s, 0.1 * peak_w)
         return 2 * (counter.place_s * peak_w + apart_s * swing_w)
 
-    off = [abs(m - t) > CONTRADICTS * t + slack_j(t, peak) for m, t, peak in both]
-    counter_j, reference_j = sum(m for m, _, _ in both), sum(t for _, t, _ in both)
-    peak_w = max(peak for _, _, peak in both)
-    slack = slack_j(reference_j / len(both), peak_w)
+    off = np.abs(mine - theirs) > CONTRADICTS * theirs + slack_j(theirs, peaks_w)
+    count, wrong = len(off), int(np.count_nonzero(off))
+    counter_j, reference_j = float(mine.sum()), float(theirs.sum())
+    slack = float(slack_j(theirs.mean(), peaks_w.max()))
     whole = abs(counter_j - reference_j) > CONTRADICTS * reference_j + slack
-    many = len(off) >= FEWEST_BLOCKS and sum(off) > WRONG_SHARE * len(off)
+    many = count >= FEWEST_BLOCKS and wrong > WRONG_SHARE * count
     if whole or many:
-        return Contradiction(counter_j, reference_j, block_s * len(both), sum(off), len(off))
+        return Contradiction(counter_j, reference_j, block_s * count, wrong, count)
     return None
 
 

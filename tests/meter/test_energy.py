@@ -168,7 +168,7 @@ def test_too_few_readings_give_no_energy_and_no_coverage(readings: int) -> None:
     t = grid(0, 1, 0.1)[:readings]
     for curve in (energy.points(t, t * 0.0), energy.counter(t, t * 0.0), energy.boxes(t, t, S)):
         assert energy.energy(curve, 0, S) == energy.WindowEnergy(0.0, 0.0)
-        assert energy.peak_w(curve, 0, S) is None
+        assert np.isnan(energy.peaks_w(curve, [0], [S])).all()
 
 
 def test_a_window_before_all_readings_is_not_covered() -> None:
@@ -187,13 +187,17 @@ def test_equal_and_backward_stamps_are_left_out() -> None:
     assert energy.energy(curve, 0, 150_000_000).covered_j == pytest.approx(1.5)
 
 
-def test_the_peak_is_the_highest_power_seen_in_the_window() -> None:
+def test_the_peak_is_the_highest_power_seen_in_each_window() -> None:
     t = grid(0, 10, 0.1)
     w = np.where(t == 4 * S, 700.0, 100.0)
-    curve = energy.points(t, w)
+    kept = (t < 6 * S) | (t > 8 * S)
+    curve = energy.points(t[kept], w[kept])
 
-    assert energy.peak_w(curve, 0, 10 * S) == pytest.approx(700.0)
-    assert energy.peak_w(curve, 5 * S, 10 * S) == pytest.approx(100.0)
+    starts = [0, 5 * S, 3_950_000_000, 6_200_000_000, 20 * S, 4 * S]
+    ends = [10 * S, 10 * S, 3_960_000_000, 7_900_000_000, 21 * S, 4 * S]
+    peaks = energy.peaks_w(curve, starts, ends)
+    assert peaks[[0, 1, 2, 5]].tolist() == pytest.approx([700, 100, 460, 700])
+    assert np.isnan(peaks[[3, 4]]).all()
 
 
 def test_power_in_a_gap_is_not_a_number() -> None:
@@ -294,7 +298,7 @@ def test_many_spans_at_once_say_what_each_of_them_says_alone() -> None:
     curve = energy.points(t, 100 + 50 * np.sin(t / S))
     several = spans.as_spans([(a * MS, (a + 70) * MS) for a in range(200, 9_000, 130)])
     alone = [energy.energy(curve, int(a), int(b)).covered_j for a, b in several]
-    peaks = [energy.peak_w(curve, int(a), int(b)) or 0.0 for a, b in several]
+    peaks = [energy.peaks_w(curve, [a], [b]).item() for a, b in several]
 
     assert spans.over(curve, several).covered_j == pytest.approx(sum(alone), rel=1e-12)
     assert spans.peak_w(curve, several) == max(peaks)
