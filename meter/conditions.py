@@ -6,12 +6,13 @@ known for longer, nothing is said. Whether a share of a card's energy is "mine" 
 what can be said is a range.
 """
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from vidmeter.meter.device import Device, Kind
+from vidmeter.meter.energy import Bools, Floats, Ints
 from vidmeter.meter.run import Run, Trace
 from vidmeter.meter.sample import Quantity
 from vidmeter.meter.summary import Caution, Conditions, Spans
@@ -75,15 +76,37 @@ _HELD: dict[str, tuple[str, str | None]] = {
 """What each reason means, and what would remove it."""
 
 
+class _State(NamedTuple):
+    """The values of a state in some windows, each with the ns for which it is taken to hold."""
+
+    value: Floats
+    held_ns: Ints
+
+    @property
+    def mean(self) -> float | None:
+        return self.share(self.value)
+
+    @property
+    def highest(self) -> float | None:
+        return float(self.value.max()) if len(self.value) else None
+
+    @property
+    def lowest(self) -> float | None:
+        return float(self.value.min()) if len(self.value) else None
+
+    def share(self, of_each: Floats | Bools) -> float | None:
+        """The mean over the time of something that follows from each value."""
+        if not len(self.value):
+            return None
+        return float((of_each * self.held_ns).sum() / self.held_ns.sum())
+
+
 def conditions(run: Run, device: Device, spans: Spans) -> Conditions:
     """What was going on with a device in windows of time."""
     traces = {s.quantity: t for s, t in run.traces.items() if s.device == device.uuid}
 
-    def mean(quantity: Quantity) -> float | None:
-        return _mean(_held(traces.get(quantity), spans), float)
-
-    def known(quantity: Quantity) -> list[float]:
-        return [value for value, _ in _held(traces.get(quantity), spans)]
+    def held(quantity: Quantity) -> _State:
+        return _held(traces.get(quantity), spans)
 
     facts: Mapping[str, Any] = device.facts
     seen = [
@@ -92,22 +115,23 @@ def conditions(run: Run, device: Device, spans: Spans) -> Conditions:
         if e.device == device.uuid and any(e.start_ns <= b and e.end_ns >= a for a, b in spans)
     ]
     foreign = tuple(e.detail for e in seen if e.kind == _OF_OTHERS)
-    own, others = mean(Quantity.OWN_SM), mean(Quantity.FOREIGN_SM)
+    own, others = held(Quantity.OWN_SM).mean, held(Quantity.FOREIGN_SM).mean
     low, high, refused = _share(own, others, there=bool(foreign), mig=bool(facts.get("mig")))
-    processes = known(Quantity.PROCESSES)
-    limit = mean(Quantity.POWER_LIMIT)
+    processes, temperature = held(Quantity.PROCESSES), held(Quantity.TEMPERATURE)
+    fewest, most = processes.lowest, processes.highest
+    limit = held(Quantity.POWER_LIMIT).mean
     return Conditions(
-        temperature_c=mean(Quantity.TEMPERATURE),
-        max_temperature_c=max(known(Quantity.TEMPERATURE), default=None),
-        sm_clock_mhz=mean(Quantity.SM_CLOCK),
-        memory_clock_mhz=mean(Quantity.MEMORY_CLOCK),
-        utilization_pct=mean(Quantity.UTILIZATION),
-        max_memory_b=max(known(Quantity.MEMORY_USED), default=None),
+        temperature_c=temperature.mean,
+        max_temperature_c=temperature.highest,
+        sm_clock_mhz=held(Quantity.SM_CLOCK).mean,
+        memory_clock_mhz=held(Quantity.MEMORY_CLOCK).mean,
+        utilization_pct=held(Quantity.UTILIZATION).mean,
+        max_memory_b=held(Quantity.MEMORY_USED).highest,
         power_limit_w=facts.get("power_limit_w") if limit is None else limit,
         power_limit_default_w=facts.get("power_limit_default_w"),
         throttled=_throttled(traces, spans),
-        processes_min=round(min(processes)) if processes else None,
-        processes_max=round(max(processes)) if processes else None,
+        processes_min=None if fewest is None else round(fewest),
+        processes_max=None if most is None else round(most),
         foreign=foreign,
         own_sm_pct=own,
         foreign_sm_pct=others,
@@ -233,65 +257,43 @@ def _share(
 def _throttled(traces: Mapping[Quantity, Trace], spans: Spans) -> dict[str, float]:
     """The share of the time by reason; by the driver's own counters where it has them."""
     shares: dict[str, float] = {}
-    held: dict[float, int] = {}
-    for value, held_ns in _held(traces.get(Quantity.CLOCK_REASONS), spans):
-        held[value] = held.get(value, 0) + held_ns
-    mask = list(held.items())
+    state = _held(traces.get(Quantity.CLOCK_REASONS), spans)
+    mask = state.value.astype(np.int64)
     for reason, bit in _BITS.items():
         counted = _counted(traces.get(_COUNTERS[reason]), spans) if reason in _COUNTERS else None
-        share = _mean(mask, _has(bit)) if counted is None else counted
+        share = state.share(mask & bit > 0) if counted is None else counted
         if share is not None:
             shares[reason] = share
-    untold = _mean(
-        mask, lambda v: float(int(v) & _HW_SLOWDOWN > 0 and not int(v) & _HW_SLOWDOWN_TOLD)
-    )
+    untold = state.share((mask & _HW_SLOWDOWN > 0) & (mask & _HW_SLOWDOWN_TOLD == 0))
     if untold is not None:
         shares["hw_slowdown"] = untold
     return shares
 
 
-def _has(bit: int) -> Callable[[float], float]:
-    return lambda value: float(int(value) & bit > 0)
-
-
-def _held(trace: Trace | None, spans: Spans) -> Iterator[tuple[float, int]]:
-    """The values of a state in the windows, each with the ns for which it is taken to hold."""
-    if trace is None:
-        return
-    t_ns = trace.t_ns
+def _held(trace: Trace | None, spans: Spans) -> _State:
+    if trace is None or not len(trace.t_ns):
+        return _State(np.zeros(0), np.zeros(0, dtype=np.int64))
+    t_ns, value = np.asarray(trace.t_ns), np.asarray(trace.value)
+    until_ns = t_ns + HOLD_NS
+    until_ns[:-1] = np.minimum(until_ns[:-1], t_ns[1:])
+    held_ns = np.zeros(len(t_ns), dtype=np.int64)
     for start_ns, end_ns in spans:
-        i = max(0, bisect_right(t_ns, start_ns) - 1)
-        while i < len(t_ns) and t_ns[i] < end_ns:
-            until_ns = min(end_ns, t_ns[i] + HOLD_NS, t_ns[i + 1] if i + 1 < len(t_ns) else end_ns)
-            held_ns = until_ns - max(start_ns, t_ns[i])
-            if held_ns > 0:
-                yield trace.value[i], held_ns
-            i += 1
-
-
-def _mean(held: Iterable[tuple[float, int]], value: Callable[[float], float]) -> float | None:
-    total, span_ns = 0.0, 0
-    for one, held_ns in held:
-        total += value(one) * held_ns
-        span_ns += held_ns
-    return total / span_ns if span_ns else None
+        held_ns += np.maximum(np.minimum(until_ns, end_ns) - np.maximum(t_ns, start_ns), 0)
+    known = held_ns > 0
+    return _State(value[known], held_ns[known])
 
 
 def _counted(trace: Trace | None, spans: Spans) -> float | None:
     """The share of the time by which a counter of seconds went on; a fall of it is left out."""
-    if trace is None:
+    if trace is None or len(trace.t_ns) < 2:
         return None
+    t_ns, value_s = np.asarray(trace.t_ns), np.asarray(trace.value)
+    whole_ns, rise_s = np.diff(t_ns), np.diff(value_s)
+    on = (whole_ns > 0) & (rise_s >= 0)
+    a, b, pace = t_ns[:-1][on], t_ns[1:][on], rise_s[on] / whole_ns[on]
     held_s = known_s = 0.0
-    steps: Sequence[tuple[int, int]] = list(pairwise(range(len(trace.t_ns))))
     for start_ns, end_ns in spans:
-        first = max(0, bisect_right(trace.t_ns, start_ns) - 1)
-        for i, j in steps[first:]:
-            if trace.t_ns[i] >= end_ns:
-                break
-            inside_ns = min(end_ns, trace.t_ns[j]) - max(start_ns, trace.t_ns[i])
-            whole_ns = trace.t_ns[j] - trace.t_ns[i]
-            rise_s = trace.value[j] - trace.value[i]
-            if inside_ns > 0 and whole_ns > 0 and rise_s >= 0:
-                held_s += rise_s * inside_ns / whole_ns
-                known_s += inside_ns / 1e9
+        inside_ns = np.maximum(np.minimum(b, end_ns) - np.maximum(a, start_ns), 0)
+        held_s += float((pace * inside_ns).sum())
+        known_s += float(inside_ns.sum()) / 1e9
     return min(1.0, held_s / known_s) if known_s else None

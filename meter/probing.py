@@ -34,7 +34,7 @@ ASKED = (
 """What every card is asked for."""
 QUIET_W = 20.0
 """Readings that differ by less say nothing of how fast they may change."""
-MOST = 20_000
+MOST = 5_000
 """So many readings are enough to tell a period from."""
 
 
