@@ -10,7 +10,15 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vidmeter.meter.energy import Bools, Curve, Ints, WindowEnergy, peaks_w, window_arrays
+from vidmeter.meter.energy import (
+    Bools,
+    Curve,
+    Floats,
+    Ints,
+    WindowEnergy,
+    peaks_w,
+    window_arrays,
+)
 
 
 def as_spans(spans: ArrayLike) -> Ints:
@@ -70,19 +78,15 @@ def holds(spans: Ints, starts: Ints, ends: Ints) -> Bools:
     return found
 
 
-def time_inside(spans: Ints, starts: Ints, ends: Ints) -> Ints:
+def time_inside(spans: Ints, starts: Ints, ends: Ints) -> Floats:
     """How much of each stretch from a start to an end lies within spans, ns."""
     if not len(spans):
-        return np.zeros(len(starts), dtype=np.int64)
-    before = np.cumsum(spans[:, 1] - spans[:, 0]) - (spans[:, 1] - spans[:, 0])
-
-    def upto(t_ns: Ints) -> Ints:
-        i = np.searchsorted(spans[:, 0], t_ns, side="right") - 1
-        at = np.maximum(i, 0)
-        inside = before[at] + np.minimum(t_ns, spans[at, 1]) - spans[at, 0]
-        return np.where(i < 0, 0, inside)
-
-    return upto(ends) - upto(starts)
+        return np.zeros(len(starts))
+    upto = np.cumsum(spans[:, 1] - spans[:, 0])
+    inside = np.column_stack((np.concatenate(([0], upto[:-1])), upto)).ravel()
+    edges, first = spans.ravel(), spans[0, 0]
+    before, after = (np.interp(t_ns - first, edges - first, inside) for t_ns in (starts, ends))
+    return np.asarray(after - before)
 
 
 def ranges(first: Ints, last: Ints) -> Ints:

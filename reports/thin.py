@@ -89,7 +89,7 @@ def _column(curve: Curve, a: int, b: int) -> Line:
         t_ns, power_w = t_ns[both], power_w[both]
     if len(t_ns) <= 4:
         return Line(t_ns, power_w)
-    keep = np.unique([0, int(power_w.argmin()), int(power_w.argmax()), len(t_ns) - 1])
+    keep = sorted({0, int(power_w.argmin()), int(power_w.argmax()), len(t_ns) - 1})
     return Line(t_ns[keep], power_w[keep])
 
 

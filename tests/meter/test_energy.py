@@ -304,6 +304,24 @@ def test_many_spans_at_once_say_what_each_of_them_says_alone() -> None:
     assert spans.peak_w(curve, several) == max(peaks)
 
 
+def test_time_of_stretches_inside_spans_is_exact_to_the_nanosecond_after_days() -> None:
+    origin = 40 * 86_400 * S
+    edges = [0, 1, 2, 5 * S, 5 * S + 7, 3_600 * S, 3_601 * S + 1, 86_400 * S]
+    several = spans.as_spans(edges) + origin
+    starts = np.asarray([-S, 0, 1, 4 * S, 5 * S + 6, 3_000 * S, 86_399 * S, 90_000 * S]) + origin
+    ends = np.asarray([0, 2, 2, 6 * S, 5 * S + 8, 3_700 * S, 86_401 * S, 90_001 * S]) + origin
+
+    found = spans.time_inside(several, starts, ends)
+
+    slowly = [
+        sum(max(0, min(int(e), int(b)) - max(int(s), int(a))) for a, b in several)
+        for s, e in zip(starts, ends, strict=True)
+    ]
+    assert found.round().astype(np.int64).tolist() == slowly
+    assert np.abs(found - slowly).max() < 0.1
+    assert not spans.time_inside(several[:0], starts, ends).any()
+
+
 def test_ticks_seen_at_odd_times_are_placed_on_their_grid() -> None:
     tick = 100 * MS
     t = np.arange(7 * MS, 20 * S, 47 * MS)

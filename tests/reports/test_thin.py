@@ -31,7 +31,7 @@ def test_the_highest_power_of_a_window_survives(data, curve, columns):
     a, b = window(data.draw, curve)
     lines = thin(curve, a, b, columns=columns)
     kept = max((float(line.power_w.max()) for line in lines), default=None)
-    peak = energy.peak_w(curve, a, b)
+    peak = energy.peaks_w(curve, [a], [b]).item()
     if len(lines) < columns and kept is not None:
         assert kept == pytest.approx(peak, rel=1e-9)
 
