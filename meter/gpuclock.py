@@ -69,11 +69,11 @@ class _Track:
 
 
 class GpuClock:
-    """Queues events, and writes down when the GPU came to them."""
+    """Queues events, and writes down when the GPU came to them; they are numbered from `first`."""
 
-    def __init__(self, write: "Callable[[Mapping[str, Any]], None]") -> None:
+    def __init__(self, write: "Callable[[Mapping[str, Any]], None]", first: int = 1) -> None:
         self._write = write
-        self._numbers = itertools.count(1)
+        self._numbers = itertools.count(first)
         self._off = False
         self._kept: list[Any] = []
         self._start_over()

@@ -48,13 +48,30 @@ class _State:
 
     def __init__(self) -> None:
         self.current: ContextVar[str | None] = ContextVar("vidmeter_phase", default=None)
-        self.ids = itertools.count(1)
+        first = _first_number()
+        self.ids = itertools.count(first)
         self.files: dict[tuple[int, str], int] = {}
         self.own_folder: str | None = None
-        self.gpu = GpuClock(lambda line: append(line))
+        self.gpu = GpuClock(lambda line: append(line), first)
         os.register_at_fork(after_in_child=self.gpu.forget)
         self.mirror: Mirror | None = None
         self.mirrored: dict[str, Any] = {}
+
+
+def _first_number() -> int:
+    """Where phases and events are counted from: 1, or behind all that this process may have used.
+
+    A program that took another's place (exec) has its number and goes on in its file.
+    """
+    where = os.environ.get(MARKS_ENV)
+    if where and os.access(_file(where), os.F_OK):
+        return time.monotonic_ns() // 1000
+    return 1
+
+
+def _file(where: str) -> str:
+    """The file of this process in a folder of marks."""
+    return os.path.join(where, f"{os.getpid()}.jsonl")  # noqa: PTH118 - a Path costs 10 µs here
 
 
 _self = sys.modules[__name__]
@@ -127,8 +144,11 @@ def end(
     at: "Instant | None" = None,
     facts: "Mapping[str, Any] | None" = None,
 ) -> None:
-    """Close a phase; `error` names the exception that left it, `facts` adds to those of `begin`."""
-    if phase_id is None or folder() is None:
+    """Close a phase; `error` names the exception that left it, `facts` adds to those of `begin`.
+
+    A fork that leaves the block in which it was forked doesn't: the phase is its parent's.
+    """
+    if phase_id is None or folder() is None or not phase_id.startswith(f"{os.getpid()}-"):
         return
     t_ns, event = at or instant()
     line: dict[str, Any] = {"mark": "end", "id": phase_id, "t_ns": t_ns, "error": error}
@@ -224,8 +244,7 @@ def append(line: "Mapping[str, Any]") -> None:
     try:
         data = (json.dumps(line, separators=(",", ":")) + "\n").encode()
         if fd is None:
-            path = os.path.join(where, f"{key[0]}.jsonl")  # noqa: PTH118 - a Path costs 10 µs here
-            fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            fd = os.open(_file(where), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
             _state.files[key] = fd
             os.write(fd, _who())
         # One write for a whole line: O_APPEND keeps lines of several writers apart.

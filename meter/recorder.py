@@ -26,7 +26,7 @@ ANSWER_TIMEOUT_S = 10.0
 
 _BOOT = (
     "import sys; sys.path.append(sys.argv.pop(1));"
-    " from vidmeter.meter.service import main; main(sys.argv[1])"
+    " from vidmeter.meter.service import main; main(sys.argv[1], int(sys.argv[2]))"
 )
 
 
@@ -56,16 +56,24 @@ class Recorder:
         self._lock = threading.Lock()
         self._buffer = b""
         self._stderr: IO[bytes] = os.fdopen(os.memfd_create("vidmeter-sampler-stderr"), "w+b")
-        # -P: nothing in the program's own folder may stand in for a module that we import.
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _BOOT, _home(), json.dumps(asdict(order))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            # A session of its own: Ctrl-C and Ctrl-Z in the terminal are not for it.
-            start_new_session=True,
-            env=os.environ | {"VIDMETER_PARENT": str(os.getpid())},
-        )
+        # Not its stdout, where a sitecustomize or a library may print.
+        answers, theirs = os.pipe()
+        self._answers: IO[bytes] = os.fdopen(answers, "rb", buffering=0)
+        try:
+            # -P: nothing in the program's own folder may stand in for a module that we import.
+            said = (_home(), json.dumps(asdict(order)), str(theirs))
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", _BOOT, *said],
+                stdin=subprocess.PIPE,
+                stdout=self._stderr,
+                stderr=self._stderr,
+                pass_fds=(theirs,),
+                # A session of its own: Ctrl-C and Ctrl-Z in the terminal are not for it.
+                start_new_session=True,
+                env=os.environ | {"VIDMETER_PARENT": str(os.getpid())},
+            )
+        finally:
+            os.close(theirs)
 
     def wait(self) -> None:
         """Return when the first readings are taken. Raises what kept the sampler from it."""
@@ -165,8 +173,7 @@ class Recorder:
 
     def _answer(self, timeout_s: float) -> dict[str, Any] | None:
         """The next line it says, or None if it ends or stays silent."""
-        pipe = self._process.stdout
-        assert pipe is not None
+        pipe = self._answers
         deadline = monotonic_ns() + round(timeout_s * 1e9)
         with selectors.DefaultSelector() as selector:
             selector.register(pipe, selectors.EVENT_READ)
@@ -193,7 +200,7 @@ class Recorder:
         return "no answer" if code is None else f"exit code {code}"
 
     def _close(self) -> None:
-        for pipe in (self._process.stdin, self._process.stdout, self._stderr):
+        for pipe in (self._process.stdin, self._answers, self._stderr):
             if pipe is None:
                 continue
             try:

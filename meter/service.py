@@ -1,8 +1,8 @@
 """The sampler's process: it serves the program that started it, and outlives its sudden end.
 
 It runs beside the metered program and never inside it, started by `recorder.Recorder` and spoken
-to in lines of JSON: requests come on stdin, answers go to stdout. If the process that started it
-disappears, it ends what that one left behind and finishes the run file.
+to in lines of JSON: requests come on stdin, answers go to a pipe of their own. If the process that
+started it disappears, it ends what that one left behind and finishes the run file.
 """
 
 import json
@@ -135,10 +135,14 @@ class Service:
                 pass  # the user's own folder, or one that holds something else
 
 
+_answers = 1
+"""The file descriptor that answers go to."""
+
+
 def say(**answer: Any) -> None:
     """Answer the process that started us; if it is gone, nobody listens."""
     try:
-        os.write(1, (json.dumps(answer) + "\n").encode())
+        os.write(_answers, (json.dumps(answer) + "\n").encode())
     except BrokenPipeError:
         pass  # the end of stdin is noticed next and handled there
 
@@ -223,8 +227,10 @@ def _set_pace(sampler: Sampler, devices: list[Device], known: dict[str, Known]) 
     sampler.poll_for(refreshes_ns)
 
 
-def main(order_json: str) -> None:
-    """The process: `order_json` is an `Order`."""
+def main(order_json: str, answers: int) -> None:
+    """The process: `order_json` is an `Order`, `answers` the file descriptor to answer on."""
+    global _answers
+    _answers = answers
     # A scheduler that ends a job sends TERM to everyone in it. We end when the program has ended.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

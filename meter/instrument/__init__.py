@@ -8,8 +8,8 @@ for. Nothing else is loaded until one of those is imported, torch never is.
 
 The adapters: `loading` (models and their components), `pipelines` (a call of a diffusers pipeline,
 with `pipelinecall`, its course, `pipelinefacts`, what it ran with, and `pipelineresult`, what came
-out), `generation` (language
-models), `exporting` (files), `ranges` (NVTX), `modules` (deep mode).
+out), `generation` (language models), both by `watching` instances, `exporting` (files), `ranges`
+(NVTX), `modules` (deep mode).
 
 Everything here works in any Python from 3.10 on, under the name `_vidmeter.instrument`, because the
 program's own environment need not hold vidmeter. Hence relative imports and the standard library

@@ -31,7 +31,8 @@ def install(boot: str) -> None:
         started._fork_exec = fork_exec
     for name in ("execve", "posix_spawn", "posix_spawnp"):
         setattr(os, name, _completed_mapping(getattr(os, name), boot))
-    os.execv = _inherited(os.execv, boot)
+    for name in ("execv", "system"):
+        setattr(os, name, _inherited(getattr(os, name), boot))
     _complete_ours(boot)
 
 
@@ -87,15 +88,20 @@ def _with_hook(env: "Mapping[Any, Any] | None", boot: str) -> "Mapping[Any, Any]
     return {**env, names.get(_NAME, _NAME): path_with(boot, before)}
 
 
-def _inherited(execute: "Callable[..., Any]", boot: str) -> "Callable[..., Any]":
-    def call(*args: "Any") -> "Any":
+def _inherited(start: "Callable[..., Any]", boot: str) -> "Callable[..., Any]":
+    """For functions of `os` that hand on the environment that C has."""
+
+    def call(*args: "Any", **kwargs: "Any") -> "Any":
         _complete_ours(boot)
-        return execute(*args)
+        return start(*args, **kwargs)
 
-    return _alike(call, execute)
+    return _alike(call, start)
 
 
-def _alike(call: "Callable[..., Any]", original: "Callable[..., Any]") -> "Callable[..., Any]":
+def _alike(call: "Any", original: "Callable[..., Any]") -> "Callable[..., Any]":
+    """Looks like the original; pickled by where it stands, as in `Pool.map(os.system, lines)`."""
     call.__name__, call.__qualname__ = original.__name__, original.__qualname__
-    call.__doc__, call.__module__ = original.__doc__, original.__module__
-    return call
+    call.__doc__, call.__module__ = original.__doc__, os.__name__
+    call.__wrapped__ = original  # for inspect.signature
+    replaced: Callable[..., Any] = call
+    return replaced

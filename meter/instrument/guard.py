@@ -12,10 +12,14 @@ if TYPE_CHECKING:
 _said: "set[str]" = set()
 
 
-def guarded(where: str, function: "Callable[[], Any]") -> "Any":
-    """What `function` returns; None if it fails, and then a note says so."""
+def guarded(where: str, function: "Callable[..., Any]", *args: "Any") -> "Any":
+    """What `function` returns; None if it fails, and then a note says so.
+
+    An exception of the program's goes in among `args`, never in a closure or a name that outlives
+    its handler: that would keep its frames, and the tensors in them, until the next collection.
+    """
     try:
-        return function()
+        return function(*args)
     except Exception as error:  # noqa: BLE001 - the program must not feel any failure of ours
         failed(where, error)
         return None
@@ -43,16 +47,15 @@ def around(
 
     @functools.wraps(function)
     def call(*args: "Any", **kwargs: "Any") -> "Any":
-        begun = guarded(where, lambda: before(args, kwargs))
+        begun = guarded(where, before, args, kwargs)
         if begun is None:
             return function(*args, **kwargs)
         try:
             result = function(*args, **kwargs)
         except BaseException as error:
-            left = error
-            guarded(where, lambda: after(begun, None, left))
+            guarded(where, after, begun, None, error)
             raise
-        guarded(where, lambda: after(begun, result, None))
+        guarded(where, after, begun, result, None)
         return result
 
     return call

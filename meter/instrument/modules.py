@@ -45,14 +45,16 @@ def kind_of(class_name: str) -> "str | None":
     return next((kind for kind, parts in _KINDS if any(p in name for p in parts)), None)
 
 
-def watch(model: "Any") -> "list[Callable[[], None]]":
-    """Mark the forwards of a model's modules; what undoes it.
+def watch(model: "Any", mine: "Callable[[], bool]") -> "list[Callable[[], None]]":
+    """Mark the forwards of a model's modules where the thread that runs them is `mine`.
+
+    Returns what undoes it.
 
     What is compiled is one graph, in which modules can't be told apart, and is left alone.
     """
     undo: list[Callable[[], None]] = []
     for kind, module in _outermost(model):
-        undo += _hooked(module, kind)
+        undo += _hooked(module, kind, mine)
     return undo
 
 
@@ -69,14 +71,15 @@ def _outermost(model: "Any") -> "Iterator[tuple[str, Any]]":
         yield from _outermost(child)
 
 
-def _hooked(module: "Any", kind: str) -> "list[Callable[[], None]]":
+def _hooked(module: "Any", kind: str, mine: "Callable[[], bool]") -> "list[Callable[[], None]]":
     open_phases: list[Phase] = []
 
     def begin(*_: "Any") -> None:
-        guarded("modules", lambda: open_phases.append(Phase(kind)))
+        if mine():
+            guarded("modules", lambda: open_phases.append(Phase(kind)))
 
     def finish(*_: "Any") -> None:
-        if open_phases:
+        if open_phases and mine():
             guarded("modules", open_phases.pop().end)
 
     hooks = [

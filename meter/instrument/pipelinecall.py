@@ -1,9 +1,9 @@
 """One call of a diffusers pipeline, in its parts: text_encode, denoise with its steps, vae_decode.
 
 The parts are told by what runs: `encode_prompt` or a text encoder, the denoising model, the
-scheduler, the VAE. Only what belongs to this call is touched (hooks and attributes on the
-instances, put back when it ends), and nothing that a compiled graph would see: a compiled model is
-watched from outside its graph.
+scheduler, the VAE. Only what belongs to this call is touched (`watching`), and taken back when it
+ends. What runs is the innermost call's: pipelines share models, with others in other threads and
+with those that they are made of.
 
 A step ends with its last call of the scheduler, because some pipelines call it several times a step
 (one latent frame after another, video and then audio). So it is closed, at that moment, when the
@@ -11,9 +11,10 @@ next thing begins.
 """
 
 from functools import partial
+from threading import local
 
 from .. import marks
-from . import modules, pipelinefacts
+from . import modules, pipelinefacts, watching
 from .guard import Phase, guarded
 
 TYPE_CHECKING = False
@@ -25,6 +26,17 @@ _DENOISERS = ("transformer", "unet", "prior", "decoder_unet", "controlnet", "den
 _BESIDE = ("controlnet",)
 """Runs beside the denoiser: its forwards are not counted as the denoiser's."""
 _ENCODERS = ("text_encoder",)
+_VAES = ("vae", "vqvae", "video_vae", "movq")
+
+_thread = local()
+
+
+def calls() -> "list[PipelineCall]":
+    """The calls that this thread is in, the innermost last."""
+    found: list[PipelineCall] | None = getattr(_thread, "calls", None)
+    if found is None:
+        found = _thread.calls = []
+    return found
 
 
 class PipelineCall:
@@ -42,16 +54,18 @@ class PipelineCall:
         self.steps = 0
         self.decodes = 0
         self.postprocessing = False
+        self._around = calls()[-1] if calls() else None
+        self._within = 0
+        self._made_within: list[dict[str, Any]] = []
         self._asked = pipelinefacts.asked_for(pipeline, method, args, kwargs)
         self._undo: list[Callable[[], None]] = []
         self._denoise: Phase | None = None
         self._step: Phase | None = None
         self._last_step_end: marks.Instant | None = None
-        self._encoding = 0
+        self._inside: set[str] = set()
         self._loose: list[Phase] = []
         self._phase = Phase("generate", **pipelinefacts.identity(pipeline))
-        self._deep = modules.wanted()
-        self._watch()
+        guarded("pipeline", self._watch)
 
     def open(self, name: str) -> Phase:
         """Begin a part that isn't denoising; what was denoised is over then."""
@@ -67,43 +81,60 @@ class PipelineCall:
         """The call is over, by an exception if one left it."""
         for undo in reversed(self._undo):
             guarded("pipeline", undo)
+        self._undo.clear()  # they know this call, and it knows the program's tensors
         self._end_loose(error)
         self._end_denoise(error)
-        facts: dict[str, Any] = {}
-        if error is None:
-            seen = {"steps": self.steps, "forwards": self.forwards, "decodes": self.decodes}
-            facts = pipelinefacts.done(self.pipeline, self._asked, result, seen)
-            pipelinefacts.say_work(facts)
+        facts = guarded("pipeline", self._facts, result) if error is None else None
+        guarded("pipeline", self._say_work, facts or {})
+        self._phase.end(error, **(facts or {}))
+
+    def _facts(self, result: "Any") -> "dict[str, Any]":
+        seen = {"steps": self.steps, "forwards": self.forwards, "decodes": self.decodes}
+        facts = pipelinefacts.done(self.pipeline, self._asked, result, seen)
+        if not self._within:  # else the steps and decodes may be those of the calls within
             for kind, text in pipelinefacts.doubts(self.pipeline, facts):
                 marks.note(kind, text)
-        self._phase.end(error, **facts)
+        return facts
+
+    def _say_work(self, facts: "dict[str, Any]") -> None:
+        """Say what was made, once: what came out of the outermost call, else of those within."""
+        made = [facts] if facts.get("batch") else self._made_within
+        if self._around is not None:
+            self._around._within += 1
+            self._around._made_within += made
+            return
+        for one in made:
+            pipelinefacts.say_work(one)
+
+    def _is_innermost(self) -> bool:
+        """Whether this thread runs for this call, and for none within it."""
+        return bool(calls()) and calls()[-1] is self
 
     def _watch(self) -> None:
         """Hook what belongs to this pipeline, until the call ends."""
-        pipeline = self.pipeline
-        if callable(getattr(pipeline, "encode_prompt", None)):
-            self._replace(pipeline, "encode_prompt", self._encoded)
-        for name, part in pipelinefacts.components(pipeline):
-            if name.startswith(_DENOISERS):
-                self._watch_model(part, partial(self._denoising, name), None)
-                self._deeply(part)
-            elif name.startswith(_ENCODERS):
-                self._watch_model(part, self._encoder_begins, self._end_loose)
-                self._deeply(part)
-            elif name.startswith(("vae", "vqvae", "video_vae", "movq")):
-                self._watch_vae(part)
-                self._deeply(part)
+        if callable(getattr(self.pipeline, "encode_prompt", None)):
+            guarded("pipeline", self._watch_method, self.pipeline, "encode_prompt", "text_encode")
+        for name, part in pipelinefacts.components(self.pipeline):
+            guarded("pipeline", self._watch_part, name, part)
+
+    def _watch_part(self, name: str, part: "Any") -> None:
+        if name.startswith(_DENOISERS):
+            self._watch_model(part, partial(self._denoising, name), None)
+        elif name.startswith(_ENCODERS):
+            self._watch_model(part, self._encoder_begins, self._end_loose)
+        elif name.startswith(_VAES):
+            self._watch_vae(part)
+        else:
+            return
+        if modules.wanted():
+            self._undo += modules.watch(part, self._is_innermost)
 
     def _watch_vae(self, vae: "Any") -> None:
         for name, phase in (("decode", "vae_decode"), ("encode", "vae_encode")):
             if callable(getattr(vae, name, None)):
-                self._replace(vae, name, self._coded(phase))
+                self._watch_method(vae, name, phase)
         if getattr(vae, "use_tiling", False) and hasattr(vae, "decoder"):
             self._watch_model(vae.decoder, self._tile_begins, self._end_loose)
-
-    def _deeply(self, part: "Any") -> None:
-        if self._deep:
-            self._undo += modules.watch(part)
 
     def _watch_model(
         self,
@@ -111,95 +142,27 @@ class PipelineCall:
         before: "Callable[[], None] | None",
         after: "Callable[[], None] | None",
     ) -> None:
-        """Be told of each forward of a model, from outside its graph if it is compiled."""
-        if getattr(model, "_compiled_call_impl", None) is not None:
-            compiled = model._compiled_call_impl
+        self._undo.append(watching.forwards(model, self._is_innermost, before, after))
 
-            def call(*args: "Any", **kwargs: "Any") -> "Any":
-                if before:
-                    guarded("forward", before)
-                result = compiled(*args, **kwargs)
-                if after:
-                    guarded("forward", after)
-                return result
+    def _watch_method(self, owner: "Any", name: str, phase: str) -> None:
+        """Have the runs of a method as a phase; not a second one where it calls itself."""
 
-            model._compiled_call_impl = call
-            self._undo.append(lambda: setattr(model, "_compiled_call_impl", compiled))
-            return
-        if before is not None:
-            begin = before
-            hook = model.register_forward_pre_hook(lambda *_: guarded("forward", begin))
-            self._undo.append(hook.remove)
-        if after is not None:
-            finish = after
-            hook = model.register_forward_hook(lambda *_: guarded("forward", finish))
-            self._undo.append(hook.remove)
+        def before() -> "Phase | None":
+            if phase in self._inside:
+                return None
+            begun = self.open(phase)
+            self._inside.add(phase)
+            self.decodes += phase == "vae_decode"
+            return begun
 
-    def _replace(self, owner: "Any", name: str, wrap: "Callable[..., Callable[..., Any]]") -> None:
-        """Wrap a method on the instance, past a module's own __setattr__, which would file it."""
-        method, own = getattr(owner, name), vars(owner)
-        had, before = name in own, own.get(name)
-        object.__setattr__(owner, name, wrap(method))
+        def after(begun: Phase, error: "BaseException | None") -> None:
+            self._inside.discard(phase)
+            begun.end(error)
 
-        def undo() -> None:
-            if had:
-                object.__setattr__(owner, name, before)
-            else:
-                object.__delattr__(owner, name)
-
-        self._undo.append(undo)
-
-    def _encoded(self, method: "Callable[..., Any]") -> "Callable[..., Any]":
-        return self._wrapped(method, "text_encode", self._enter_encoding, self._leave_encoding)
-
-    def _enter_encoding(self) -> None:
-        self._encoding += 1
-
-    def _leave_encoding(self) -> None:
-        self._encoding -= 1
-
-    def _coded(self, phase: str) -> "Callable[..., Callable[..., Any]]":
-        def count() -> None:
-            if phase == "vae_decode":
-                self.decodes += 1
-
-        return lambda method: self._wrapped(method, phase, count, None)
-
-    def _wrapped(
-        self,
-        method: "Callable[..., Any]",
-        name: str,
-        entering: "Callable[[], None] | None",
-        leaving: "Callable[[], None] | None",
-    ) -> "Callable[..., Any]":
-        """A method as a phase; not a second one where it calls itself."""
-        inside = False
-
-        def call(*args: "Any", **kwargs: "Any") -> "Any":
-            nonlocal inside
-            if inside:
-                return method(*args, **kwargs)
-            inside = True
-            if entering:
-                entering()
-            phase = guarded(name, lambda: self.open(name))
-            left: BaseException | None = None
-            try:
-                return method(*args, **kwargs)
-            except BaseException as error:
-                left = error
-                raise
-            finally:
-                inside = False
-                if leaving:
-                    leaving()
-                if phase is not None:
-                    guarded(name, lambda: phase.end(left))
-
-        return call
+        self._undo.append(watching.method(owner, name, self._is_innermost, before, after))
 
     def _encoder_begins(self) -> None:
-        if not self._encoding:
+        if "text_encode" not in self._inside:
             self._loose.append(self.open("text_encode"))
 
     def _tile_begins(self) -> None:

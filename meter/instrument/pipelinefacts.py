@@ -31,10 +31,15 @@ def identity(pipeline: "Any") -> "dict[str, Any]":
 
 
 def components(pipeline: "Any") -> "Iterator[tuple[str, Any]]":
-    """The models of a pipeline, by the names that they have in it."""
+    """The models of a pipeline, by the names that they have in it, each once.
+
+    From its attributes: `components` fails for classes that don't keep all that they are made with.
+    """
     torch = _torch()
-    for name, part in list(getattr(pipeline, "components", {}).items()):
-        if torch is not None and isinstance(part, torch.nn.Module):
+    known: set[int] = set()
+    for name, part in list(vars(pipeline).items()):
+        if torch is not None and isinstance(part, torch.nn.Module) and id(part) not in known:
+            known.add(id(part))
             yield name, part
 
 
@@ -119,11 +124,18 @@ def doubts(pipeline: "Any", facts: "dict[str, Any]") -> "Iterator[tuple[str, str
     name = type(pipeline).__name__
     expected = facts.get("timesteps") or facts.get("steps_asked")
     steps = facts.get("steps", 0)
-    if expected and steps != expected:
+    stopped = getattr(pipeline, "_interrupt", False) is True  # diffusers' way to end early
+    if expected and steps < expected and not stopped:
         yield (
             "marks_missing",
             f"{name}: {steps} of {expected} denoising steps were seen; the others are not told"
             " apart",
+        )
+    if expected and steps > expected:
+        yield (
+            "marks_missing",
+            f"{name}: {steps} denoising steps were seen where {expected} were asked for; what is"
+            " a step here may be a part of one",
         )
     if facts.get("output") != "latent" and hasattr(pipeline, "vae") and not facts.get("decodes"):
         yield "marks_missing", f"{name}: its VAE was not seen decoding: it has no phase of its own"

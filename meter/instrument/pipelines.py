@@ -6,19 +6,15 @@ pipelines that copy their scheduler, and go on calling the original.
 """
 
 import functools
-from threading import local
 
-from . import pipelinecall
 from .guard import Phase, around, guarded
+from .pipelinecall import PipelineCall, calls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
     from typing import Any
-
-_thread = local()
-"""Of each thread: the pipeline calls that it is in, the innermost last."""
 
 
 def watch(module: "ModuleType") -> None:
@@ -47,13 +43,6 @@ def watch_image_processor(module: "ModuleType") -> None:
     _mark_method(module.VaeImageProcessor, "postprocess")
 
 
-def _calls() -> "list[pipelinecall.PipelineCall]":
-    found: list[pipelinecall.PipelineCall] | None = getattr(_thread, "calls", None)
-    if found is None:
-        found = _thread.calls = []
-    return found
-
-
 def _watch_subclasses(
     base: "Any", name: str, wrap: "Callable[[Callable[..., Any]], Callable[..., Any]]"
 ) -> None:
@@ -75,22 +64,21 @@ def _watch_subclasses(
 def _called(method: "Callable[..., Any]") -> "Callable[..., Any]":
     @functools.wraps(method)
     def __call__(self: "Any", *args: "Any", **kwargs: "Any") -> "Any":
-        calls = _calls()
-        if any(call.pipeline is self for call in calls):
+        here = calls()
+        if any(call.pipeline is self for call in here):
             return method(self, *args, **kwargs)  # a subclass that hands over to its base
-        call = guarded("pipeline", lambda: pipelinecall.PipelineCall(self, method, args, kwargs))
+        call = guarded("pipeline", PipelineCall, self, method, args, kwargs)
         if call is None:
             return method(self, *args, **kwargs)
-        calls.append(call)
+        here.append(call)
         try:
             result = method(self, *args, **kwargs)
         except BaseException as error:
-            left = error
-            calls.remove(call)
-            guarded("pipeline", lambda: call.end(None, left))
+            here.remove(call)
+            guarded("pipeline", call.end, None, error)
             raise
-        calls.remove(call)
-        guarded("pipeline", lambda: call.end(result, None))
+        here.remove(call)
+        guarded("pipeline", call.end, result, None)
         return result
 
     return __call__
@@ -98,12 +86,9 @@ def _called(method: "Callable[..., Any]") -> "Callable[..., Any]":
 
 def _stepped(method: "Callable[..., Any]") -> "Callable[..., Any]":
     def before(args: "tuple[Any, ...]", kwargs: "dict[str, Any]") -> "Any":
-        calls = _calls()
-        return calls[-1] if calls else None
+        return calls()[-1] if calls() else None
 
-    def after(
-        call: "pipelinecall.PipelineCall", result: "Any", error: "BaseException | None"
-    ) -> None:
+    def after(call: PipelineCall, result: "Any", error: "BaseException | None") -> None:
         if error is None:
             call.stepped()
 
@@ -113,15 +98,21 @@ def _stepped(method: "Callable[..., Any]") -> "Callable[..., Any]":
 def _mark_method(owner: type, name: str) -> None:
     """Mark a method as `postprocess`, within a pipeline's call."""
 
-    def before(args: "tuple[Any, ...]", kwargs: "dict[str, Any]") -> "Phase | None":
-        calls = _calls()
-        if not calls or calls[-1].postprocessing:
+    def before(
+        args: "tuple[Any, ...]", kwargs: "dict[str, Any]"
+    ) -> "tuple[PipelineCall, Phase] | None":
+        if not calls() or calls()[-1].postprocessing:
             return None  # videos are postprocessed frame by frame
-        calls[-1].postprocessing = True
-        return calls[-1].open("postprocess")
+        call = calls()[-1]
+        phase = call.open("postprocess")
+        call.postprocessing = True
+        return call, phase
 
-    def after(phase: Phase, result: "Any", error: "BaseException | None") -> None:
-        _calls()[-1].postprocessing = False
+    def after(
+        begun: "tuple[PipelineCall, Phase]", result: "Any", error: "BaseException | None"
+    ) -> None:
+        call, phase = begun
+        call.postprocessing = False
         phase.end(error)
 
     setattr(owner, name, around(getattr(owner, name), "postprocess", before, after))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Place
+from tests.cli.conftest import ROOT, Place
 from vidmeter.meter.reader import load
 from vidmeter.meter.summarize import summarize
 
@@ -78,6 +78,19 @@ def test_input_output_and_exit_code_are_the_commands_own(place: Place) -> None:
     )
 
     assert (done.stdout, done.stderr, done.returncode) == ("ABC\0D", "e", 7)
+
+
+def test_a_sitecustomize_that_prints_disturbs_nobody(place: Place) -> None:
+    (place.folder / "sitecustomize.py").write_text("print('site', flush=True)\n")
+    path = os.pathsep.join([str(place.folder), str(ROOT)])
+
+    ended = place.vidmeter(
+        "run", "--quiet", "--sensor", place.curve(), "--", sys.executable, "-c", "print('script')",
+        env=place.environ | {"PYTHONPATH": path},
+    )  # fmt: skip
+
+    # Once in vidmeter itself, once in the script.
+    assert (ended.returncode, ended.stdout) == (0, "site\nsite\nscript\n"), ended.stderr
 
 
 def test_options_after_the_command_belong_to_it(place: Place) -> None:

@@ -16,7 +16,8 @@ elif _rest:
 elif "PYTHONPATH" in os.environ:
     del os.environ["PYTHONPATH"]
 sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or os.curdir) != _boot]
-sys.path_importer_cache.pop(_boot, None)
+for _entry in (_boot, _boot + os.sep):
+    sys.path_importer_cache.pop(_entry, None)
 
 if sys.version_info >= (3, 10) and os.environ.get("VIDMETER_MARKS"):
     try:

@@ -1,14 +1,17 @@
 """Runs under the hook: many ways to use a pipeline, each within a phase of its own name."""
 
+import contextvars
 import copy
+import gc
 import json
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler, LTXPipeline
+from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler, LTXPipeline
 from diffusers.utils import encode_video, export_to_gif
 
 import vidmeter
@@ -110,8 +113,6 @@ def scheduler_called_twice_a_step() -> None:
 
 @scenario
 def two_at_once() -> None:
-    import contextvars
-
     pipes = [ltx(), ltx()]
     threads = []
     for pipe in pipes:
@@ -121,6 +122,128 @@ def two_at_once() -> None:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+@scenario
+def two_that_share_their_models() -> list[str]:
+    """The second begins within the first, and ends after it."""
+    first = ltx()
+    second = LTXPipeline(**{**first.components, "scheduler": copy.deepcopy(first.scheduler)})
+    second.set_progress_bar_config(disable=True)
+    begun, inside, over = threading.Event(), threading.Event(), threading.Event()
+
+    def wait_for_second(pipe: Any, step: int, t: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        begun.set()
+        assert inside.wait(60)
+        return tensors
+
+    def wait_for_first(pipe: Any, step: int, t: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        inside.set()
+        assert over.wait(60)
+        return tensors
+
+    def early() -> None:
+        generate(first, callback_on_step_end=wait_for_second)
+        over.set()
+
+    def late() -> None:
+        assert begun.wait(60)
+        generate(second, callback_on_step_end=wait_for_first)
+
+    run = (early, late)
+    threads = [threading.Thread(target=contextvars.copy_context().run, args=(f,)) for f in run]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    models = (first.vae, first.transformer, first.text_encoder)
+    assert not any([*m._forward_pre_hooks, *m._forward_hooks] for m in models)
+    return [name for name in ("encode", "decode") if name in vars(first.vae)]
+
+
+class MadeOfAnother(DiffusionPipeline):  # type: ignore[misc]
+    """Hands over to a pipeline of the same models; keeps less than it is made with."""
+
+    def __init__(self, transformer: Any, vae: Any, other: Any) -> None:
+        super().__init__()
+        self.register_modules(transformer=transformer, vae=vae)
+        self.hidden = [other]
+
+    def __call__(self, **asked: Any) -> Any:
+        return generate(self.hidden[0], **asked)
+
+
+@scenario
+def one_made_of_another() -> None:
+    pipe = ltx()
+    MadeOfAnother(pipe.transformer, pipe.vae, pipe)()
+
+
+class Held:
+    """Something that a frame of the program holds, as it does a tensor."""
+
+
+def _left_behind(pipe: Any, owner: Any, method: str) -> bool:
+    """Whether what an exception passed through is still there when it was handled."""
+    held = []
+
+    def fail(*_: Any, **__: Any) -> None:
+        mine = Held()
+        held.append(weakref.ref(mine))
+        raise RuntimeError("out of memory")
+
+    setattr(owner, method, fail)
+    try:
+        generate(pipe)
+    except RuntimeError:
+        pass
+    return held[0]() is not None
+
+
+@scenario
+def nothing_is_kept() -> dict[str, bool]:
+    gc.collect()
+    gc.disable()
+    pipes = ltx(), ltx(), ltx()
+    kept = {
+        "by_the_encoder": _left_behind(pipes[0], pipes[0], "encode_prompt"),
+        "by_the_step": _left_behind(pipes[1], pipes[1].scheduler, "_init_step_index"),
+        "by_the_decoder": _left_behind(pipes[2], pipes[2].vae, "decode"),
+    }
+    pipe = ltx()
+    generate(pipe)
+    there = weakref.ref(pipe)
+    del pipe
+    kept["by_the_call"] = there() is not None
+    gc.enable()
+    return kept
+
+
+@scenario
+def ended_early() -> None:
+    def stop(pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        pipe._interrupt = step == 1
+        return tensors
+
+    generate(ltx(), callback_on_step_end=stop)
+
+
+@scenario
+def patched_within_its_call() -> bool:
+    pipe = ltx()
+
+    def decode(*args: Any, **kwargs: Any) -> Any:
+        return type(pipe.vae).decode(pipe.vae, *args, **kwargs)
+
+    def patch(_: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        pipe.vae.decode = decode
+        return tensors
+
+    try:
+        generate(pipe, output_type="latent", callback_on_step_end=patch)
+        return pipe.vae.decode is decode
+    finally:
+        del pipe.vae.decode
 
 
 @scenario

@@ -80,6 +80,40 @@ def test_a_fork_after_marking_marks_inside_what_it_was_forked_in(tmp_path: Path)
     assert all(p.complete for p in summary.phases)
 
 
+def test_a_fork_that_leaves_the_block_it_was_forked_in_does_not_end_its_parents_phase(
+    tmp_path: Path,
+) -> None:
+    _, recorded, _ = run(
+        tmp_path,
+        "import os, time, vidmeter\n"
+        "with vidmeter.phase('outer'):\n"
+        "    forked = os.fork()\n"
+        "    if forked == 0: time.sleep(1)\n"
+        "if forked: open('over', 'w').write(str(time.monotonic_ns())); os.wait()\n",
+    )
+
+    over_ns = int((tmp_path / "over").read_text())
+    outer = next(p for p in recorded.phases if p.name == "outer")
+    assert outer.end_ns is not None and outer.end_ns <= over_ns
+
+
+def test_a_program_that_takes_the_place_of_one_that_marked_has_phases_of_its_own(
+    tmp_path: Path,
+) -> None:
+    after = "import vidmeter\nwith vidmeter.phase('after'): pass"
+    _, recorded, _ = run(
+        tmp_path,
+        INSIDE + f"import sys; os.execv(sys.executable, [sys.executable, '-c', {after!r}])",
+    )
+
+    assert [(p.name, p.end_ns is None) for p in recorded.phases] == [
+        ("outer", True),
+        ("inner", True),
+        ("after", False),
+    ]
+    assert len({p.pid for p in recorded.phases}) == 1
+
+
 def test_without_the_hook_nothing_is_marked_and_nothing_is_in_the_way(tmp_path: Path) -> None:
     code, recorded, _ = run(
         tmp_path, "import sys; sys.exit('_vidmeter' in sys.modules)", "--no-instrument"

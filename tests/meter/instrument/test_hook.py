@@ -96,6 +96,8 @@ STARTS = {
     "shell": "subprocess.run(f'{sys.executable} -c \"{code}\"', shell=True)",
     "spawnv": "os.spawnv(os.P_WAIT, command[0], command)",
     "changed path": "os.environ['PYTHONPATH'] = '/y'; subprocess.run(command)",
+    "changed path, system": "os.environ['PYTHONPATH'] = '/y'\nos.system(\n"
+    "    f'{sys.executable} -c \"{code}\"')",
     "execv": "sys.stdout.flush(); os.execv(command[0], command)",
     "execve": "sys.stdout.flush(); os.execve(command[0], command, dict(os.environ))",
     "execvpe": "os.execvpe(command[0], command, dict(os.environ))",
@@ -113,6 +115,29 @@ def test_what_a_script_starts_has_the_hook_and_does_not_see_it(hooked: Running, 
 
     path = "/x" if "/x" in start else "/y" if "/y" in start else "None"
     assert (ended.out, ended.err) == (f"True {path}\n", "")
+
+
+SIGNATURES = """
+import inspect, os, pickle
+for name in ("execv", "execve", "posix_spawn", "posix_spawnp", "system"):
+    function = getattr(os, name)
+    assert pickle.loads(pickle.dumps(function)) is function
+    print(name, function.__doc__)
+    try:
+        print(inspect.signature(function))
+    except ValueError as error:
+        print(type(error))
+"""
+
+
+def test_what_starts_programs_looks_as_always_and_can_be_handed_to_other_processes(
+    hooked: Running,
+) -> None:
+    alone = subprocess.run([sys.executable, "-c", SIGNATURES], capture_output=True, text=True)
+
+    ended = hooked(SIGNATURES)
+
+    assert (ended.err, ended.out) == (alone.stderr, alone.stdout)
 
 
 def test_an_environment_that_was_cleaned_stays_clean(hooked: Running) -> None:

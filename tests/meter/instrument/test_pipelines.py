@@ -169,6 +169,48 @@ def test_two_pipelines_at_once_keep_apart(ended: Ended) -> None:
     assert [len(phases) for phases in by_thread.values()] == [len(generated())] * 2
 
 
+def test_two_at_once_that_share_their_models_keep_apart_and_leave_nothing_behind(
+    ended: Ended, told: dict[str, Any]
+) -> None:
+    found = within(ended, "two_that_share_their_models")
+    calls = [p for path, p in found if path == ("generate",)]
+
+    assert told["two_that_share_their_models"] == []
+    assert [(p.facts["steps"], p.facts["forwards"], p.facts["decodes"]) for p in calls] == [
+        (3, 3, 1), (3, 3, 1),
+    ]  # fmt: skip
+    for call in calls:
+        mine = [" > ".join(path) for path, p in found if p.tid == call.tid]
+        assert mine == generated()
+
+
+def test_what_a_pipeline_hands_over_to_another_is_marked_and_counted_once(ended: Ended) -> None:
+    assert tree(ended, "one_made_of_another") == [
+        "generate", *(f"generate > {path}" for path in generated()),
+    ]  # fmt: skip
+    assert [(w.unit, w.count, w.frames) for w in works(ended, "one_made_of_another")] == [
+        ("video", 1, 9)
+    ]
+
+
+def test_no_frame_of_the_program_outlives_its_exception_and_no_pipeline_its_call(
+    told: dict[str, Any],
+) -> None:
+    assert told["nothing_is_kept"] == {
+        "by_the_encoder": False, "by_the_step": False, "by_the_decoder": False,
+        "by_the_call": False,
+    }  # fmt: skip
+
+
+def test_a_call_that_the_program_ends_early_misses_no_steps(ended: Ended) -> None:
+    assert tree(ended, "ended_early") == generated(steps=2)
+    assert facts(ended, "ended_early")["steps"] == 2
+
+
+def test_what_the_program_replaces_within_a_call_stays(told: dict[str, Any]) -> None:
+    assert told["patched_within_its_call"] is True
+
+
 def test_tiles_are_parts_of_the_decode(ended: Ended) -> None:
     found = tree(ended, "tiled")
 
@@ -251,3 +293,31 @@ def test_steps_that_could_not_be_seen_are_counted_against_those_expected(hooked:
     assert event.kind == "marks_missing"
     assert event.detail.startswith("LTXPipeline: 0 of 3 denoising steps were seen")
     assert "generate > denoise" in found.tree
+
+
+UNREADABLE = """
+import torch
+from tests.meter.instrument.tiny import generate, ltx
+
+class Unreadable(torch.nn.Module):
+    use_tiling = property(lambda self: 1 / 0)
+
+    def decode(self, *args, **kwargs):
+        raise AssertionError
+
+pipe = ltx()
+pipe.text_encoder_2 = Unreadable()  # nothing of it can be called
+pipe.vae_2 = Unreadable()
+print(len(generate(pipe).frames[0]))
+generate(pipe)
+"""
+
+
+def test_a_part_that_cannot_be_watched_costs_the_others_nothing(hooked: Running) -> None:
+    found = hooked(None, sys.executable, "-c", UNREADABLE, PYTHONPATH=str(ROOT))
+
+    assert (found.code, found.out) == (0, "9\n"), found.err
+    assert found.tree == 2 * generated()
+    assert all(p.end_ns for p in found.marked.phases)
+    (event,) = found.marked.events
+    assert (event.kind, "ZeroDivisionError" in event.detail) == ("hook_failed", True)
