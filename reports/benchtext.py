@@ -16,7 +16,7 @@ from vidmeter.reports.published import comparable, job_of_arm
 
 WIDTH = 100
 MOST_IN_FULL = 3
-"""So many comparisons are told with everything; of more, a sentence each."""
+"""So many comparisons are told with everything; of more, a sentence each and what differs."""
 _INDENT = "  "
 
 
@@ -47,7 +47,7 @@ def _compared(n: int, c: Compared, bold: str, *, brief: bool) -> list[str]:
     stand = dict.fromkeys([*words.marks(c.a), *words.marks(c.b)])
     sentence = "  ".join([words.sentence_of(c, a=a, b=b), *stand])
     first, *rest = _wrap(sentence, "     ")
-    notes = [] if brief else words.comparison_notes(c, a=a, b=b)
+    notes = (words.unlike_notes if brief else words.comparison_notes)(c, a=a, b=b)
     return [
         bold.format(first),
         *rest,

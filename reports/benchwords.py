@@ -53,6 +53,12 @@ def comparison_notes(c: Compared, *, a: str, b: str) -> list[str]:
             f"An arm was within {difference(found.aa_spread)} of itself in this session"
             + (f"; p = {found.p:.2g}." if found.p is not None else ".")
         )
+    return notes + unlike_notes(c, a=a, b=b)
+
+
+def unlike_notes(c: Compared, *, a: str, b: str) -> list[str]:
+    """What isn't alike beside the energy: no result goes without it."""
+    notes = []
     if c.a.weights != c.b.weights:
         notes.append(
             f"The weights differ ({a}: {c.a.weights or 'none'}, {b}: {c.b.weights or 'none'}):"

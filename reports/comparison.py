@@ -8,10 +8,11 @@ nothing else is ranked in silence. Measured, modelled and simulated energies hav
 
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from vidmeter.meter.comparing import Comparison, Difference, difference, paired, unpaired
 from vidmeter.reports.arm import Arm, Repeat
+from vidmeter.reports.likeness import NONE, cards, fields
 
 OUTSIDE = ("outside phases",)
 """Where the energy went that is in no phase."""
@@ -62,6 +63,10 @@ def _compared(a: Arm, b: Arm) -> Compared:
 def _why_not(a: Arm, b: Arm) -> str | None:
     if a.headline != b.headline:
         return f"one answers in {a.unit}, the other in {b.unit}"
+    for arm in (a, b):
+        origins = sorted({str(r.summary.total.provenance) for r in arm.known})
+        if len(origins) > 1:
+            return f"the runs of {arm.label} are {' and '.join(origins)} ones"
     if a.provenance is not b.provenance:
         return f"one is {a.provenance or 'unknown'}, the other {b.provenance or 'unknown'}"
     for arm in (a, b):
@@ -131,53 +136,31 @@ def _began(block: Sequence[Repeat]) -> int:
 
 def _unlike(a: Arm, b: Arm) -> Iterator[str]:
     """What isn't alike beside the energy, each in words with both values."""
-    pairs: dict[str, tuple[Any, Any]] = {
-        "card": (", ".join(a.device_names), ", ".join(b.device_names)),
-        "number of devices": (a.device_count, b.device_count),
-        "counted": (_scope(a), _scope(b)),
-        "weights": (a.weights, b.weights),
-        "fps": (_fps(a), _fps(b)),
-    }
-    if a.workload == b.workload or (a.task, b.task) != ("command", "command"):
-        pairs["workload"] = (a.workload, b.workload)
-    settings = dict.fromkeys([*a.settings, *b.settings])
-    pairs |= {
-        name: (a.settings.get(name), b.settings.get(name)) for name in settings if name != "weights"
-    }
-    for name in ("driver", "power limit"):
-        pairs[name] = (_card(a, name), _card(b, name))
-    one, other = _versions(a), _versions(b)
-    pairs |= {name: (one[name], other[name]) for name in one if name in other}
-    for name, (mine, yours) in pairs.items():
-        if _shown(mine) != _shown(yours):
-            yield f"{name}: {_shown(mine)} and {_shown(yours)}"
+    one, other = (fields(arm.middle.run, arm.middle.summary) for arm in (a, b))
+    mine, yours = (cards(arm.middle.summary) for arm in (a, b))
+    skipped = {"provenance"}  # whether they can be compared at all is said apart
+    if (a.task, b.task) == ("command", "command"):
+        skipped.add("workload")
+    if mine == yours and mine:
+        skipped.add("machine")  # containers get another name each time
+    versions = _versions(a).keys() ^ _versions(b).keys()
+    for name in dict.fromkeys([*one, *other]):
+        left, right = one.get(name, NONE), other.get(name, NONE)
+        if left != right and name not in skipped | versions:
+            yield f"{name}: {left} and {right}"
+        elif name == "card" and mine and yours and mine != yours:
+            yield f"card: {_apart(mine - yours)} and {_apart(yours - mine)}, of one name"
 
 
-def _scope(arm: Arm) -> str:
-    return arm.middle.summary.total.boundary or ""
-
-
-def _fps(arm: Arm) -> float | None:
-    seconds, frames = arm.middle.summary.work.video_seconds, arm.middle.summary.work.frames
-    return round(frames / seconds, 3) if seconds and frames else None
-
-
-def _card(arm: Arm, what: str) -> Any:
-    devices = [
-        d.device for d in arm.middle.summary.devices
-        if d.device.uuid in arm.middle.summary.total.devices
-    ]  # fmt: skip
-    key = {"driver": "driver_version", "power limit": "power_limit_w"}[what]
-    return next((d.facts[key] for d in devices if key in d.facts), None)
+def _apart(uuids: frozenset[str]) -> str:
+    """Cards that only one side has."""
+    first, *more = sorted(uuids) or ["none"]
+    return f"{first} and {len(more)} more" if more else first
 
 
 def _versions(arm: Arm) -> Mapping[str, str]:
     found: Mapping[str, str] = arm.facts.get("versions") or {}
     return found
-
-
-def _shown(value: Any) -> str:
-    return "none" if value in (None, "") else str(value)
 
 
 def _phases(a: Arm, b: Arm) -> Iterator[PhaseDifference]:

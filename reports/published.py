@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from vidmeter.meter.device import Kind, Provenance
 from vidmeter.meter.run import Run
 from vidmeter.meter.summary import Summary
+from vidmeter.reports.likeness import is_call
 
 if TYPE_CHECKING:
     from vidmeter.reports.arm import Arm
@@ -152,7 +153,7 @@ def _seen(run: Run) -> tuple[frozenset[str], dict[str, Any]]:
 
     Without a call, the size is that of the videos.
     """
-    calls = [p.facts for p in run.phases if "class" in p.facts and "parameters" in p.facts]
+    calls = [p.facts for p in run.phases if is_call(p)]
     made = [{k: call.get(k) for k in _MADE} for call in calls]
     if not calls:
         sizes = {(w.height, w.width) for w in run.work if w.unit == "video"}

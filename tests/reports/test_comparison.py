@@ -181,7 +181,7 @@ def test_runs_of_a_folder_are_an_arm_and_are_found_without_the_blocks(tmp_path: 
     assert [arm.label for arm in by_source([two])] == ["a", "b"]
     plain_runs = Source("old", tuple(plain(A[:3], [0, 10, 20])))
     (alone,) = by_source([plain_runs])
-    assert (alone.label, len(alone.repeats)) == ("python a.py", 3)
+    assert (alone.label, len(alone.repeats)) == ("old", 3)
     assert [arm.label for arm in by_source([two, plain_runs])] == [
         "folder: a", "folder: b", "old",
     ]  # fmt: skip
