@@ -119,7 +119,7 @@ def wide_words(arm: Arm) -> str:
     found, wide = arm.estimate, arm.absolute
     if found is None or wide is None or (wide.low, wide.high) == (found.low, found.high):
         return ""
-    between = f"{digits(wide.low)} to {digits(wide.high)}"
+    between = f"{digits(max(wide.low, 0.0))} to {digits(wide.high)}"  # no energy is below 0
     if found.n == 1:
         return f"one repeat; readings and the sensor's gain leave {between} open"
     return f"{between} in true joules, with the sensor's gain"

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -14,6 +15,13 @@ from vidmeter.reports.peaks import implausible
 
 _NUMBERS = re.compile(r"\d+(?:[.,\u202f ]\d+)*")
 _STATED_ABOVE = {"simulated"}
+_GRAVE = {
+    "mixed", "differs", "unsteady", "unknown", "implausible", "failed", "unfinished", "not_trusted",
+    "coverage", "incomplete", "foreign_process", "mig", "mps", "vgpu", "work_disagrees",
+}  # fmt: skip
+"""Doubts that may make a result another, also where all repeats share them."""
+_OF_THE_METER = {"absent", "modelled", "no_gpu", "random_weights", "imported"}
+"""What a run's first lines say of what it could be measured with."""
 _MOST_NAMED = 3
 MOST_OUTLIERS = 5
 
@@ -36,11 +44,16 @@ class Doubt(NamedTuple):
 
 
 class Told(NamedTuple):
-    """A doubt about one or more arms, and which ones in how many repeats."""
+    """A doubt about one or more arms, and which ones in how many repeats.
+
+    `first` says that it is to be read before the numbers: it bears on some of the repeats and not
+    on all alike, or it may make the result another.
+    """
 
     text: str
     remedy: str | None
     about: str
+    first: bool
 
 
 def together(arms: Sequence[Arm]) -> list[Told]:
@@ -49,12 +62,25 @@ def together(arms: Sequence[Arm]) -> list[Told]:
     for arm in arms:
         for doubt in doubts(arm):
             held.setdefault((doubt.text, doubt.remedy), []).append((arm, doubt))
-    found = []
+    found = list(_in_several(arms))
     for (text, remedy), of in held.items():
         whose = [arm.label for arm, _ in of] if len(arms) != len(of) else []
         where = [d.where for _, d in of if d.where and d.repeats != d.of]
-        found.append(Told(text, remedy, "; ".join([*whose, *dict.fromkeys(where)])))
+        about = "; ".join([*whose, *dict.fromkeys(where)])
+        kinds = {doubt.kind for _, doubt in of}
+        first = bool(kinds & _GRAVE or (about and not kinds & _OF_THE_METER))
+        found.append(Told(text, remedy, about, first))
     return found
+
+
+def _in_several(arms: Sequence[Arm]) -> Iterator[Told]:
+    """Runs that are held against themselves."""
+    whose = Counter(id_ for arm in arms for id_ in {r.run.id for r in arm.repeats})
+    twice = sum(n > 1 for n in whose.values())
+    if twice:
+        runs, selves = ("run is", "itself") if twice == 1 else ("runs are", "themselves")
+        text = f"{twice} {runs} in more than one group, and so held against {selves}"
+        yield Told(text, "name each run once", "", first=True)
 
 
 def doubts(arm: Arm) -> list[Doubt]:
