@@ -1,5 +1,6 @@
 """Doubts about a result, each with its remedy. A caution is part of the result, not a log line."""
 
+import signal
 from collections.abc import Iterable, Sequence
 
 from vidmeter.meter.cards import known_of
@@ -62,6 +63,9 @@ def run_cautions(run: Run, end_ns: int) -> list[Caution]:
         found.append(
             Caution("unfinished", "the recording has no end: it still runs, or it was killed")
         )
+    if run.exit_code:
+        text = f"the command failed ({_ended(run.exit_code)}): it may have done less than it should"
+        found.append(Caution("failed", text, "leave the run out where others ended well"))
     if run.workload and run.workload.get("facts", {}).get("weights") == "random":
         text = "weights: random: the true architecture at work, but not a trained model"
         found.append(Caution("random_weights", text))
@@ -91,6 +95,14 @@ def run_cautions(run: Run, end_ns: int) -> list[Caution]:
         text = f"the program ended inside {', '.join(names)}: taken to end with it"
         found.append(Caution("open_phase", text))
     return found
+
+
+def _ended(exit_code: int) -> str:
+    """How a command ended, by its exit code as a shell gives it."""
+    try:
+        return f"killed by {signal.Signals(exit_code - 128).name}, exit code {exit_code}"
+    except ValueError:
+        return f"exit code {exit_code}"
 
 
 def device_cautions(energies: Sequence[DeviceEnergy]) -> list[Caution]:

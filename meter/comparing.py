@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 
 from vidmeter.meter.energy import Floats
-from vidmeter.meter.statistics import t_quantile
+from vidmeter.meter.statistics import t_half_width, t_quantile
 
 LEAST_ROUNDS = 5
 """With fewer rounds nothing is claimed: at four, an interval rests on three degrees of freedom."""
@@ -102,7 +102,7 @@ def unpaired(a: Sequence[float], b: Sequence[float]) -> Comparison:
 class Difference:
     """By how much B's mean lies above A's, in the unit of the values, with its 95 % interval.
 
-    The ends are None where an arm has fewer than two values.
+    The ends are None where an arm has fewer than two values, or there is a single pair.
     """
 
     value: float
@@ -122,8 +122,20 @@ def difference(a: Sequence[float], b: Sequence[float]) -> Difference:
     if min(len(one), len(other)) < 2:
         return Difference(value, None, None)
     error, degrees = _welch(one, other)
-    half = t_quantile(degrees) * error
-    return Difference(value, value - half, value + half)
+    return _around(value, t_quantile(degrees) * error)
+
+
+def difference_in_pairs(a: Sequence[float], b: Sequence[float]) -> Difference:
+    """`difference` of values that were taken in pairs, so that what both share falls out.
+
+    Student's t of the differences. ValueError if there is no pair, or a value isn't finite.
+    """
+    one, other = (np.asarray(x, dtype=np.float64) for x in (a, b))
+    if not len(one) or len(one) != len(other) or not np.isfinite(one + other).all():
+        raise ValueError("a difference in pairs needs pairs, and finite ones")
+    apart = other - one
+    value, half = float(apart.mean()), t_half_width(apart)
+    return Difference(value, None, None) if half is None else _around(value, half)
 
 
 def rounds_needed(effect: float, round_sd: float, *, aa_round_sd: float = 0.0) -> int | None:
@@ -146,6 +158,10 @@ def rounds_needed(effect: float, round_sd: float, *, aa_round_sd: float = 0.0) -
         middle = (found + too_few) // 2
         too_few, found = (too_few, middle) if finds(middle) else (middle, found)
     return found
+
+
+def _around(value: float, half: float) -> Difference:
+    return Difference(value, value - half, value + half)
 
 
 def _told(

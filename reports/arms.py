@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from vidmeter.meter.run import Run
 from vidmeter.meter.summary import Summary
 from vidmeter.reports.arm import Arm, Repeat
+from vidmeter.reports.likeness import settings
 
 HEADLINES = {
     "text-to-video": ("j_per_video_second", "J per second of video"),
@@ -38,6 +39,8 @@ def _arm(label: str, repeats: Sequence[Repeat]) -> Arm:
     facts = ordered[0].facts
     task = facts.get("task") or _task_seen(ordered)
     headline, unit = HEADLINES.get(task, HEADLINES["command"])
+    if "task" not in facts and task == "command":
+        headline, unit = _figure_seen(ordered)
     if not any(headline in r.per_unit for r in ordered):
         headline, unit = HEADLINES["command"]
     said = (facts.get("facts") or {}).get("weights")
@@ -46,7 +49,7 @@ def _arm(label: str, repeats: Sequence[Repeat]) -> Arm:
         task=task,
         workload=facts.get("workload"),
         weights=str(said) if said is not None else None,
-        settings=facts.get("settings") or {},
+        settings=settings(ordered[0].run),
         headline=headline,
         unit=unit,
         repeats=ordered,
@@ -59,6 +62,27 @@ def _task_seen(repeats: Sequence[Repeat]) -> str:
         if all(headline in r.per_unit for r in repeats if r.energy_j is not None):
             return task
     return "command"
+
+
+def _figure_seen(repeats: Sequence[Repeat]) -> tuple[str, str]:
+    """The figure of runs that produced something else: per unit of it, if all did and it is one."""
+    known = [r for r in repeats if r.energy_j is not None]
+    of_each = [_other_units(r.summary).keys() for r in known]
+    units = set(of_each[0]).intersection(*of_each) if of_each else set()
+    if len(units) != 1:
+        return HEADLINES["command"]
+    (name,) = units
+    return name, f"J per {name.removeprefix('j_per_').replace('_', ' ')}"
+
+
+def _other_units(summary: Summary) -> dict[str, float]:
+    """Joules for each unit of work that isn't video, by name."""
+    of_video = {"j_per_video_second", "wh_per_clip", "j_per_frame", "j_per_megapixel_frame"}
+    return {
+        name: unit.value
+        for name, unit in summary.per_unit.items()
+        if name not in of_video and unit.value is not None
+    }
 
 
 def _repeat(run: Run, summary: Summary, n: int = 1) -> Repeat:
@@ -92,4 +116,5 @@ def _per_unit(
         "j_per_input_token": work.get("input_tokens") or summary.work.units.get("input_tokens"),
     }
     found = {name: energy_j / count for name, count in units.items() if count}
-    return found | ({"wh_per_clip": energy_j / 3600 / clips} if clips else {})
+    found |= {"wh_per_clip": energy_j / 3600 / clips} if clips else {}
+    return _other_units(summary) | found

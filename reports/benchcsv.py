@@ -54,14 +54,19 @@ _WORK = ("video_seconds", "frames", "input_tokens", "output_tokens")
 
 
 def render(arms: Sequence[Arm]) -> str:
-    """Repeats as CSV (RFC 4180, UTF-8, a line feed after each row); what is unknown is empty."""
+    """Repeats as CSV (RFC 4180, UTF-8, a line feed after each row); what is unknown is empty.
+
+    Work in other units adds a column for each at the end, such as `j_per_token`.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    seen = {name for arm in arms for repeat in arm.repeats for name in repeat.per_unit}
+    columns = [*COLUMNS, *sorted(seen - set(COLUMNS))]
+    writer.writerow(columns)
     for arm in arms:
         for repeat in arm.repeats:
             row = _row(arm, repeat)
-            writer.writerow([cell(row.get(name)) for name in COLUMNS])
+            writer.writerow([cell(row.get(name)) for name in columns])
     return out.getvalue()
 
 
@@ -70,7 +75,9 @@ def _row(arm: Arm, r: Repeat) -> Row:
     protocol = r.facts.get("protocol") or {}
     idle_w = protocol.get("idle_w") or {}
     energy_j, operations = r.energy_j, r.operations
-    work = r.facts.get("work") or {}
+    done = r.summary.work
+    seen = {"video_seconds": done.video_seconds, "frames": done.frames, **done.units}
+    work = r.facts.get("work") or seen
     return {
         **{name: work.get(name) for name in _WORK},
         "arm": arm.label,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from vidmeter.meter.device import Provenance
-from vidmeter.reports import bars, page
+from vidmeter.reports import bars, likeness, page
 from vidmeter.reports import benchwords as words
 from vidmeter.reports.arm import Arm
 from vidmeter.reports.comparison import Compared
@@ -75,6 +75,7 @@ def render(
         templates()
         .get_template("bench.html")
         .render(
+            kind="benchmark" if all(_of_bench(arm) for arm in arms) else "comparison",
             title=_title(arms, compared=bool(verdicts)),
             started=_started(arms),
             about=_about(arms),
@@ -94,6 +95,10 @@ def render(
             style=Markup(stylesheet("bench.css")),
         )
     )
+
+
+def _of_bench(arm: Arm) -> bool:
+    return bool(arm.middle.facts.get("arm"))
 
 
 def _verdict(n: int, c: Compared) -> Verdict:
@@ -143,7 +148,8 @@ def _answer(place: int, arm: Arm, link: str | None) -> Answer:
     found = arm.estimate
     interval = ""
     if found is not None and found.low is not None and found.high is not None:
-        interval = f"{digits(found.low)} to {digits(found.high)}, {words.interval_words(found)}"
+        ends = f"{digits(max(found.low, 0.0))} to {digits(found.high)}"  # no energy is below 0
+        interval = f"{ends}, {words.interval_words(found)}"
         interval = interval.replace("(95 %, ", "(over ")
     lines = [
         words.more_words(arm),
@@ -188,14 +194,14 @@ def _facts_of(arm: Arm) -> dict[str, str]:
     total = arm.middle.summary.total
     steady = {True: "yes", False: f"no: {protocol['unsteady'] or 'still changing'}", None: ""}
     warm = f", {seconds(protocol['warmup_s'])} in all" if protocol["warmup_s"] else ""
-    workload = arm.task != "command"
+    told = arm.task != "command" and any("protocol" in r.facts for r in arm.repeats)
     found = {
         "device": _times(arm),
         "read from": total.source or "",
         "provenance": "" if arm.provenance in (None, Provenance.MEASURED) else str(arm.provenance),
         "coverage": f"{min(r.summary.total.coverage for r in arm.repeats) * 100:.4g} % at least",
         "processes": str(len({r.block for r in arm.repeats})),
-        "warm-ups of each": f"{protocol['warmups']}{warm}" if workload else "",
+        "warm-ups of each": f"{protocol['warmups']}{warm}" if told else "",
         "steady": steady[protocol["steady"]],
         "idle without the program": _watts(protocol["idle_w"]["no_context"]),
         "idle, loaded": _watts(protocol["idle_w"]["loaded"]),
@@ -203,6 +209,12 @@ def _facts_of(arm: Arm) -> dict[str, str]:
         "weights": arm.weights or "",
     }
     found |= {k: str(v) for k, v in arm.settings.items() if v not in (None, "") and k != "weights"}
+    alike = likeness.fields(arm.middle.run, arm.middle.summary)
+    found |= {
+        k: alike[k]
+        for k in ("fps", "driver", "power limit", "machine")
+        if alike[k] != likeness.NONE
+    }
     asked = ("pipeline", "scheduler", "attention_backend", "device_name", "steps_run")
     found |= {k.replace("_", " "): str(facts[k]) for k in asked if facts.get(k) is not None}
     versions: Mapping[str, str] = facts.get("versions") or {}

@@ -1,4 +1,4 @@
-"""What a bench ends with in the terminal: the comparison, the table, the doubts.
+"""What a bench ends with in the terminal: grave doubts, the comparison, the table, other doubts.
 
 Everything fits into 100 columns and is legible in 80. What was simulated or modelled, and random
 weights, are marked on the line of the number itself, so that no line can be quoted without.
@@ -10,20 +10,20 @@ from collections.abc import Sequence
 from vidmeter.reports import benchwords as words
 from vidmeter.reports.arm import Arm
 from vidmeter.reports.comparison import Compared
-from vidmeter.reports.doubts import together
+from vidmeter.reports.doubts import Told, together
 from vidmeter.reports.format import NONE, digits, seconds, watts
 from vidmeter.reports.published import comparable, job_of_arm
 
 WIDTH = 100
 MOST_IN_FULL = 3
-"""So many comparisons are told with everything; of more, a sentence each."""
+"""So many comparisons are told with everything; of more, a sentence each and what differs."""
 _INDENT = "  "
 
 
 def render(
     arms: Sequence[Arm], comparisons: Sequence[Compared] = (), *, color: bool = False
 ) -> str:
-    """The results for a person, the answer first; `color` adds ANSI emphasis."""
+    """The results for a person, grave doubts and the answer first; `color` adds ANSI emphasis."""
     bold = "\x1b[1m{}\x1b[0m" if color else "{}"
     brief = len(comparisons) > MOST_IN_FULL
     blocks = [_compared(n, c, bold, brief=brief) for n, c in enumerate(comparisons, 1)]
@@ -37,7 +37,9 @@ def render(
         blocks += [_table(group) for group in words.by_weights(arms)]
     blocks += [_arm(arm, bold) for arm in arms]
     blocks += [_published(arm) for arm in arms]
-    blocks.append(_doubts(arms))
+    told = together(arms)
+    blocks.insert(0, _doubts([doubt for doubt in told if doubt.first]))
+    blocks.append(_doubts([doubt for doubt in told if not doubt.first]))
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
 
@@ -47,7 +49,7 @@ def _compared(n: int, c: Compared, bold: str, *, brief: bool) -> list[str]:
     stand = dict.fromkeys([*words.marks(c.a), *words.marks(c.b)])
     sentence = "  ".join([words.sentence_of(c, a=a, b=b), *stand])
     first, *rest = _wrap(sentence, "     ")
-    notes = [] if brief else words.comparison_notes(c, a=a, b=b)
+    notes = (words.unlike_notes if brief else words.comparison_notes)(c, a=a, b=b)
     return [
         bold.format(first),
         *rest,
@@ -145,9 +147,9 @@ def _published(arm: Arm) -> list[str]:
     return lines
 
 
-def _doubts(arms: Sequence[Arm]) -> list[str]:
+def _doubts(told: Sequence[Told]) -> list[str]:
     lines = []
-    for text, remedy, about in together(arms):
+    for text, remedy, about, _ in told:
         lines += _wrap(f"! {text}" + (f" ({about})" if about else ""), _INDENT)
         if remedy:
             lines += _wrap(f"  {remedy}", _INDENT)

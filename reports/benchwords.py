@@ -53,6 +53,12 @@ def comparison_notes(c: Compared, *, a: str, b: str) -> list[str]:
             f"An arm was within {difference(found.aa_spread)} of itself in this session"
             + (f"; p = {found.p:.2g}." if found.p is not None else ".")
         )
+    return notes + unlike_notes(c, a=a, b=b)
+
+
+def unlike_notes(c: Compared, *, a: str, b: str) -> list[str]:
+    """What isn't alike beside the energy: no result goes without it."""
+    notes = []
     if c.a.weights != c.b.weights:
         notes.append(
             f"The weights differ ({a}: {c.a.weights or 'none'}, {b}: {c.b.weights or 'none'}):"
@@ -113,7 +119,7 @@ def wide_words(arm: Arm) -> str:
     found, wide = arm.estimate, arm.absolute
     if found is None or wide is None or (wide.low, wide.high) == (found.low, found.high):
         return ""
-    between = f"{digits(wide.low)} to {digits(wide.high)}"
+    between = f"{digits(max(wide.low, 0.0))} to {digits(wide.high)}"  # no energy is below 0
     if found.n == 1:
         return f"one repeat; readings and the sensor's gain leave {between} open"
     return f"{between} in true joules, with the sensor's gain"

@@ -17,10 +17,14 @@ MOST_IN_TEXT = 3
 
 
 class Beside(NamedTuple):
-    """Published figures beside a run's own `value`; `unit` in words."""
+    """Published figures beside a run's own `value`; `unit` in words.
+
+    `part` names the phase that the value is of; empty if it is the run's.
+    """
 
     value: float
     unit: str
+    part: str
     found: Comparable
     random: bool
 
@@ -31,9 +35,8 @@ def beside(run: Run, summary: Summary) -> Beside | None:
     found = comparable(job)
     if job is None or not found.rows:
         return None
-    return Beside(
-        job.value, terminal.unit_name(job.headline), found, weights(summary.workload) == "random"
-    )
+    random = weights(summary.workload) == "random"
+    return Beside(job.value, terminal.unit_name(job.headline), job.part, found, random)
 
 
 def text(run: Run, summary: Summary, *, color: bool = False) -> str:
@@ -49,9 +52,10 @@ def sentence(of: Beside) -> str:
     if row.differs:
         return f"{stated}: {row.likeness}"
     trained = ", with trained weights where these are random" if of.random else ""
+    own = f"in {of.part} alone {digits(of.value)}, " if of.part else ""
     return (
-        f"{_ratio(of.value / row.value)} the {stated} by {row.source} ({row.likeness}{trained};"
-        " another card or stack may explain the rest)"
+        f"{own}{_ratio(of.value / row.value)} the {stated} by {row.source} ({row.likeness}"
+        f"{trained}; another card or stack may explain the rest)"
     )
 
 
@@ -59,7 +63,8 @@ def lines(of: Beside | None) -> list[str]:
     """For a terminal: a line for each figure, the same job first."""
     if of is None:
         return []
-    out = [f"  published, {of.unit}:"]
+    own = f", beside {digits(of.value)} in {of.part} alone" if of.part else ""
+    out = [f"  published, {of.unit}{own}:"]
     for row in of.found.rows[:MOST_IN_TEXT]:
         ratio = "" if row.differs else f", this is {_ratio(of.value / row.value)} it"
         out.append(f"    {digits(row.value)}  {row.about}{ratio}; {row.likeness}; {source(row)}")

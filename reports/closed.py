@@ -52,7 +52,8 @@ class Estimate:
 def estimate(system: System, *, seconds: float, resolution: str) -> Estimate:
     """What one video may take. Raises NoEstimate outside of what the method covers."""
     if resolution not in SIZES:
-        raise NoEstimate(f"no estimate for {resolution}: ask for {', '.join(SIZES)}")
+        known = ", ".join(SIZES)
+        raise NoEstimate(f"{resolution} is outside of what can be estimated: ask for {known}")
     if system.model is not None:
         return _by_ecologits(system, seconds, resolution)
     return _envelope(system, seconds, resolution)

@@ -8,11 +8,21 @@ nothing else is ranked in silence. Measured, modelled and simulated energies hav
 
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from vidmeter.meter.comparing import Comparison, Difference, difference, paired, unpaired
+from vidmeter.meter.comparing import (
+    Comparison,
+    Difference,
+    difference,
+    difference_in_pairs,
+    paired,
+    unpaired,
+)
 from vidmeter.reports.arm import Arm, Repeat
+from vidmeter.reports.likeness import NONE, cards, fields
 
+Process = Sequence[Repeat]
+"""The repeats of one process, or of one round of a bench."""
 OUTSIDE = ("outside phases",)
 """Where the energy went that is in no phase."""
 
@@ -54,14 +64,21 @@ def _compared(a: Arm, b: Arm) -> Compared:
     why = _why_not(a, b)
     if why is not None:
         return Compared(a, b, None, why, False, unlike, ())
-    rounds = _rounds(a, b)
-    found = paired(rounds) if rounds else unpaired(_values(a), _values(b))
-    return Compared(a, b, found, None, bool(rounds), unlike, tuple(_phases(a, b)))
+    pairs = _pairs(a, b)
+    if pairs:
+        found = paired([(_figure(a, one), _figure(b, other)) for one, other in pairs])
+    else:
+        found = unpaired(_values(a), _values(b))
+    return Compared(a, b, found, None, bool(pairs), unlike, tuple(_phases(a, b, pairs)))
 
 
 def _why_not(a: Arm, b: Arm) -> str | None:
     if a.headline != b.headline:
         return f"one answers in {a.unit}, the other in {b.unit}"
+    for arm in (a, b):
+        origins = sorted({str(r.summary.total.provenance) for r in arm.known})
+        if len(origins) > 1:
+            return f"the runs of {arm.label} are {' and '.join(origins)} ones"
     if a.provenance is not b.provenance:
         return f"one is {a.provenance or 'unknown'}, the other {b.provenance or 'unknown'}"
     for arm in (a, b):
@@ -73,22 +90,25 @@ def _why_not(a: Arm, b: Arm) -> str | None:
     return None
 
 
-def _blocks(arm: Arm) -> dict[tuple[str, int], list[Repeat]]:
-    """The repeats with a figure by the process that they ran in."""
+def _blocks(arm: Arm) -> list[Process]:
+    """The repeats with a figure by the process that they ran in, in the order in which they ran."""
     found: dict[tuple[str, int], list[Repeat]] = {}
     for repeat in arm.known:
         folder = str(repeat.run.path.parent) if repeat.run.path else ""
         found.setdefault((folder, repeat.block), []).append(repeat)
-    return found
+    return sorted(found.values(), key=_began)
+
+
+def _figure(arm: Arm, repeats: Process) -> float:
+    return fmean(r.per_unit[arm.headline] for r in repeats)
 
 
 def _values(arm: Arm) -> list[float]:
     """The mean of each process, in the order in which they ran."""
-    blocks = sorted(_blocks(arm).values(), key=_began)
-    return [fmean(r.per_unit[arm.headline] for r in block) for block in blocks]
+    return [_figure(arm, block) for block in _blocks(arm)]
 
 
-def _rounds(a: Arm, b: Arm) -> list[tuple[float, float]]:
+def _pairs(a: Arm, b: Arm) -> list[tuple[Process, Process]]:
     """The processes of both in pairs, if they took turns on one machine; none otherwise."""
     one, other = _by_round(a), _by_round(b)
     if one and other and _bench(a) == _bench(b):
@@ -97,78 +117,59 @@ def _rounds(a: Arm, b: Arm) -> list[tuple[float, float]]:
     if len(hosts) > 1 or any(r.summary.started_real_ns is None for x in (a, b) for r in x.known):
         return []
     placed = sorted(
-        (_began(block), side, fmean(r.per_unit[arm.headline] for r in block))
-        for side, arm in enumerate((a, b))
-        for block in _blocks(arm).values()
+        ((side, block) for side, arm in enumerate((a, b)) for block in _blocks(arm)),
+        key=lambda entry: (_began(entry[1]), entry[0]),
     )
     couples = [
-        sorted(two, key=lambda entry: entry[1])
+        sorted(two, key=lambda entry: entry[0])
         for two in zip(placed[::2], placed[1::2], strict=False)
     ]
-    turns = all((one[1], other[1]) == (0, 1) for one, other in couples)
+    turns = all((one[0], other[0]) == (0, 1) for one, other in couples)
     if len(placed) % 2 or len(couples) < 2 or not turns:
         return []
-    return [(one[2], other[2]) for one, other in couples]
+    return [(one[1], other[1]) for one, other in couples]
 
 
-def _by_round(arm: Arm) -> dict[int, float]:
-    """The mean of each round of a bench; empty for runs that weren't made by one."""
-    found: dict[int, list[float]] = {}
+def _by_round(arm: Arm) -> dict[int, Process]:
+    """The repeats of each round of a bench; empty for runs that weren't made by one."""
+    found: dict[int, list[Repeat]] = {}
     for repeat in arm.known:
         if "round" not in repeat.facts:
             return {}
-        found.setdefault(repeat.round, []).append(repeat.per_unit[arm.headline])
-    return {number: fmean(values) for number, values in found.items()}
+        found.setdefault(repeat.round, []).append(repeat)
+    return dict(found)
 
 
 def _bench(arm: Arm) -> set[str]:
     return {str(r.run.path.parent) if r.run.path else "" for r in arm.known}
 
 
-def _began(block: Sequence[Repeat]) -> int:
+def _began(block: Process) -> int:
     return min(r.summary.started_real_ns or 0 for r in block)
 
 
 def _unlike(a: Arm, b: Arm) -> Iterator[str]:
     """What isn't alike beside the energy, each in words with both values."""
-    pairs: dict[str, tuple[Any, Any]] = {
-        "card": (", ".join(a.device_names), ", ".join(b.device_names)),
-        "number of devices": (a.device_count, b.device_count),
-        "counted": (_scope(a), _scope(b)),
-        "weights": (a.weights, b.weights),
-        "fps": (_fps(a), _fps(b)),
-    }
-    if a.workload == b.workload or (a.task, b.task) != ("command", "command"):
-        pairs["workload"] = (a.workload, b.workload)
-    settings = dict.fromkeys([*a.settings, *b.settings])
-    pairs |= {
-        name: (a.settings.get(name), b.settings.get(name)) for name in settings if name != "weights"
-    }
-    for name in ("driver", "power limit"):
-        pairs[name] = (_card(a, name), _card(b, name))
-    one, other = _versions(a), _versions(b)
-    pairs |= {name: (one[name], other[name]) for name in one if name in other}
-    for name, (mine, yours) in pairs.items():
-        if _shown(mine) != _shown(yours):
-            yield f"{name}: {_shown(mine)} and {_shown(yours)}"
+    one, other = (fields(arm.middle.run, arm.middle.summary) for arm in (a, b))
+    mine, yours = (cards(arm.middle.summary) for arm in (a, b))
+    skipped = {"provenance"}  # whether they can be compared at all is said apart
+    if (a.task, b.task) == ("command", "command"):
+        skipped.add("workload")
+    if mine == yours and mine:
+        skipped.add("machine")  # containers get another name each time
+    versions = _versions(a).keys() ^ _versions(b).keys()
+    for name in dict.fromkeys([*one, *other]):
+        left, right = one.get(name, NONE), other.get(name, NONE)
+        if left != right and name not in skipped | versions:
+            yield f"{name}: {left} and {right}"
+        elif name == "card" and mine and yours and mine != yours:
+            yield f"card: {_apart(mine - yours)} and {_apart(yours - mine)}, of one name"
 
 
-def _scope(arm: Arm) -> str:
-    return arm.middle.summary.total.boundary or ""
-
-
-def _fps(arm: Arm) -> float | None:
-    seconds, frames = arm.middle.summary.work.video_seconds, arm.middle.summary.work.frames
-    return round(frames / seconds, 3) if seconds and frames else None
-
-
-def _card(arm: Arm, what: str) -> Any:
-    devices = [
-        d.device for d in arm.middle.summary.devices
-        if d.device.uuid in arm.middle.summary.total.devices
-    ]  # fmt: skip
-    key = {"driver": "driver_version", "power limit": "power_limit_w"}[what]
-    return next((d.facts[key] for d in devices if key in d.facts), None)
+def _apart(uuids: frozenset[str]) -> str:
+    """Cards that only one side has."""
+    first, *more = sorted(uuids) or ["none"]
+    return f"{first} and {len(more)} more" if more else first
 
 
 def _versions(arm: Arm) -> Mapping[str, str]:
@@ -176,43 +177,47 @@ def _versions(arm: Arm) -> Mapping[str, str]:
     return found
 
 
-def _shown(value: Any) -> str:
-    return "none" if value in (None, "") else str(value)
+def _phases(a: Arm, b: Arm, pairs: Sequence[tuple[Process, Process]]) -> Iterator[PhaseDifference]:
+    """Phases of both, the largest difference first; with what is outside they add up to all.
 
-
-def _phases(a: Arm, b: Arm) -> Iterator[PhaseDifference]:
-    """Phases of both, the largest difference first; with what is outside they add up to all."""
-    one, other = _own(a), _own(b)
+    They are told by processes, and in pairs where these are.
+    """
+    if pairs:
+        every = [(_own(a, one), _own(b, other)) for one, other in pairs]
+        both = [(one, other) for one, other in every if one and other]
+        mine, yours = [one for one, _ in both], [other for _, other in both]
+    else:
+        mine = [own for block in _blocks(a) if (own := _own(a, block))]
+        yours = [own for block in _blocks(b) if (own := _own(b, block))]
+    paths = dict.fromkeys(path for own in (*mine, *yours) for path in own)
+    if not (mine and yours) or paths.keys() <= {OUTSIDE}:
+        return
+    held = difference_in_pairs if pairs else difference
     found = []
-    for path in dict.fromkeys([*one, *other]):
-        mine = one.get(path) or [0.0] * len(_counted(a))
-        yours = other.get(path) or [0.0] * len(_counted(b))
+    for path in paths:
+        in_a, in_b = ([own.get(path, 0.0) for own in arm] for arm in (mine, yours))
         found.append(
             PhaseDifference(
                 path,
-                fmean(mine) if path in one else None,
-                fmean(yours) if path in other else None,
-                difference(mine, yours),
+                fmean(in_a) if any(path in own for own in mine) else None,
+                fmean(in_b) if any(path in own for own in yours) else None,
+                held(in_a, in_b),
             )
         )
-    if set(one) | set(other) <= {OUTSIDE}:
-        return
     yield from sorted(found, key=lambda phase: -abs(phase.difference.value))
 
 
-def _counted(arm: Arm) -> list[Repeat]:
-    """The repeats whose energy can be shared out among phases."""
-    return [r for r in arm.known if r.summary.unattributed_j is not None and r.energy_j]
+def _own(arm: Arm, repeats: Process) -> dict[tuple[str, ...], float]:
+    """What each phase took by itself in a process, in J per unit of work, on average.
 
-
-def _own(arm: Arm) -> dict[tuple[str, ...], list[float]]:
-    """What each phase took by itself in every repeat, in J per unit of work."""
-    repeats = _counted(arm)
-    found: dict[tuple[str, ...], list[float]] = {}
-    for n, repeat in enumerate(repeats):
-        scale = repeat.per_unit[arm.headline] / (repeat.energy_j or 1.0)
+    Empty where the energy of its repeats can't be shared out among phases.
+    """
+    known = [r for r in repeats if r.summary.unattributed_j is not None and r.energy_j]
+    found: dict[tuple[str, ...], float] = {}
+    for repeat in known:
+        scale = repeat.per_unit[arm.headline] / (repeat.energy_j or 1.0) / len(known)
         parts: dict[tuple[str, ...], float] = {OUTSIDE: repeat.summary.unattributed_j or 0.0}
         parts |= repeat.summary.own_j
         for path, energy_j in parts.items():
-            found.setdefault(path, [0.0] * len(repeats))[n] = energy_j * scale
+            found[path] = found.get(path, 0.0) + energy_j * scale
     return found

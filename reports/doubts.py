@@ -1,17 +1,27 @@
 """The doubts about an arm: those of its repeats, each said once, and those about all of them."""
 
 import re
+import shlex
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from vidmeter.meter.summary import Caution
+from vidmeter.reports import shared
 from vidmeter.reports.arm import Arm
+from vidmeter.reports.likeness import NONE, VARIED, fields
+from vidmeter.reports.likeness import cards as cards_of
 from vidmeter.reports.peaks import implausible
 
 _NUMBERS = re.compile(r"\d+(?:[.,\u202f ]\d+)*")
 _STATED_ABOVE = {"simulated"}
-_VARIED = {"seed", "prompt"}
-"""Settings that a protocol varies from repeat to repeat."""
+_GRAVE = {
+    "mixed", "differs", "unsteady", "unknown", "implausible", "failed", "unfinished", "not_trusted",
+    "coverage", "incomplete", "foreign_process", "mig", "mps", "vgpu", "work_disagrees",
+}  # fmt: skip
+"""Doubts that may make a result another, also where all repeats share them."""
+_OF_THE_METER = {"absent", "modelled", "no_gpu", "random_weights", "imported"}
+"""What a run's first lines say of what it could be measured with."""
 _MOST_NAMED = 3
 MOST_OUTLIERS = 5
 
@@ -34,11 +44,16 @@ class Doubt(NamedTuple):
 
 
 class Told(NamedTuple):
-    """A doubt about one or more arms, and which ones in how many repeats."""
+    """A doubt about one or more arms, and which ones in how many repeats.
+
+    `first` says that it is to be read before the numbers: it bears on some of the repeats and not
+    on all alike, or it may make the result another.
+    """
 
     text: str
     remedy: str | None
     about: str
+    first: bool
 
 
 def together(arms: Sequence[Arm]) -> list[Told]:
@@ -47,12 +62,25 @@ def together(arms: Sequence[Arm]) -> list[Told]:
     for arm in arms:
         for doubt in doubts(arm):
             held.setdefault((doubt.text, doubt.remedy), []).append((arm, doubt))
-    found = []
+    found = list(_in_several(arms))
     for (text, remedy), of in held.items():
         whose = [arm.label for arm, _ in of] if len(arms) != len(of) else []
         where = [d.where for _, d in of if d.where and d.repeats != d.of]
-        found.append(Told(text, remedy, "; ".join([*whose, *dict.fromkeys(where)])))
+        about = "; ".join([*whose, *dict.fromkeys(where)])
+        kinds = {doubt.kind for _, doubt in of}
+        first = bool(kinds & _GRAVE or (about and not kinds & _OF_THE_METER))
+        found.append(Told(text, remedy, about, first))
     return found
+
+
+def _in_several(arms: Sequence[Arm]) -> Iterator[Told]:
+    """Runs that are held against themselves."""
+    whose = Counter(id_ for arm in arms for id_ in {r.run.id for r in arm.repeats})
+    twice = sum(n > 1 for n in whose.values())
+    if twice:
+        runs, selves = ("run is", "itself") if twice == 1 else ("runs are", "themselves")
+        text = f"{twice} {runs} in more than one group, and so held against {selves}"
+        yield Told(text, "name each run once", "", first=True)
 
 
 def doubts(arm: Arm) -> list[Doubt]:
@@ -65,7 +93,8 @@ def _of_all(arm: Arm) -> Iterator[Caution]:
     unlike = list(_unlike(arm))
     if unlike:
         text = f"its runs aren't of one kind, their mean mixes {'; '.join(unlike)}"
-        yield Caution("mixed", text, f"tell them apart: --by {unlike[0].partition(':')[0]}")
+        by = shlex.quote(unlike[0].partition(":")[0])
+        yield Caution("mixed", text, f"tell them apart: --by {by}")
     differs = dict.fromkeys(text for r in arm.repeats for text in r.facts.get("differs") or ())
     for text in differs:
         yield Caution("differs", text, "state the settings that can be had, or change the packages")
@@ -98,32 +127,27 @@ def _of_all(arm: Arm) -> Iterator[Caution]:
 
 def _unlike(arm: Arm) -> Iterator[str]:
     """What a group's runs are not alike in, by the field that would tell them apart."""
-    facts = [r.facts for r in arm.repeats]
-    totals = [(r.summary.devices, r.summary.total.devices) for r in arm.repeats]
-    devices = [
-        ", ".join(e.device.name for e in all_of_it if e.device.uuid in counted)
-        for all_of_it, counted in totals
-    ]
-    told = {
-        "workload": [str(f.get("workload") or "") for f in facts],
-        "weights": [str((f.get("facts") or {}).get("weights") or "") for f in facts],
-        "device": devices,
-    }
-    settings = [dict(f.get("settings") or {}) for f in facts]
-    for name in dict.fromkeys(name for s in settings for name in s if name not in _VARIED):
-        told.setdefault(name, [str(s.get(name, "")) for s in settings])
-    for name, values in told.items():
-        found = list(dict.fromkeys(values))
-        if len(found) > 1:
-            more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
-            yield f"{name}: {', '.join(v or 'none' for v in found[:_MOST_NAMED])}{more}"
+    told = [fields(r.run, r.summary) for r in arm.repeats]
+    cards = {uuids for r in arm.repeats if (uuids := cards_of(r.summary))}
+    for name in dict.fromkeys(name for of in told for name in of):
+        found = list(dict.fromkeys(of.get(name, NONE) for of in told))
+        if name in VARIED or len(found) < 2 or (name == "machine" and len(cards) == 1):
+            continue
+        yield f"{name}: {_some(found)}"
+    if len(cards) > 1 and len({of["card"] for of in told}) == 1:
+        yield f"card: {len(cards)} of one name"
+
+
+def _some(values: Sequence[str]) -> str:
+    more = f" and {len(values) - _MOST_NAMED} more" if len(values) > _MOST_NAMED else ""
+    return f"{', '.join(values[:_MOST_NAMED])}{more}"
 
 
 def _of_repeats(arm: Arm) -> list[Doubt]:
     """Cautions of the repeats; those that differ by nothing but numbers are one."""
     found: dict[tuple[str, str], tuple[Caution, set[int]]] = {}
     for repeat in arm.repeats:
-        for caution in repeat.summary.cautions:
+        for caution in shared.cautions(repeat.summary):
             if caution.kind not in _STATED_ABOVE:
                 key = caution.kind, _NUMBERS.sub("#", caution.text)
                 found.setdefault(key, (caution, set()))[1].add(repeat.number)

@@ -5,12 +5,16 @@ leaves half a file. Devices and pipes, which can't be moved to, are written to d
 """
 
 import os
+import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from vidmeter.meter.errors import BadRun
+
+_WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
 def write(text: str, path: Path, *, force: bool = False) -> Path:
@@ -27,6 +31,8 @@ def check_writable(path: Path, *, force: bool = False) -> None:
     """Raise what `write` would raise, as far as it can be known before there is a text."""
     if _taken(path) and not force:
         raise BadRun(f"{path} exists: choose another --output, or add --force to overwrite it")
+    if path.is_file() and not path.stat().st_mode & _WRITABLE:
+        raise BadRun(f"{path} is read-only: make it writable, or choose another file")
     if path.is_dir():
         raise BadRun(f"{path} is a folder: name a file in it with --output")
     folder = next(parent for parent in path.absolute().parents if parent.exists())
@@ -46,7 +52,8 @@ def opened(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
     check_writable(path, force=force)
     # A link stays a link: what it points to is replaced.
     target = path.resolve()
-    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    # Not by the process's number: in containers many have the same, also one that was killed.
+    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         if path.exists() and not _taken(path):
             with path.open("wb") as file:
@@ -55,6 +62,8 @@ def opened(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
         target.parent.mkdir(parents=True, exist_ok=True)
         with beside.open("xb") as file:
             yield file
+        if target.exists():
+            beside.chmod(stat.S_IMODE(target.stat().st_mode))
         beside.replace(target)
     except OSError as error:
         raise BadRun(f"can't write {path}: {error.strerror}; choose another --output") from error

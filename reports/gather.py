@@ -17,6 +17,7 @@ from vidmeter.meter.reader import load
 from vidmeter.meter.run import Run
 from vidmeter.meter.summarize import summarize
 from vidmeter.meter.summary import Summary
+from vidmeter.reports.likeness import is_call
 
 MANY = 300
 """Fewer files are read before other processes have begun."""
@@ -25,7 +26,7 @@ AT_ONCE = 25
 
 
 def gather(paths: Sequence[Path], *, processes: int | None = None) -> list[tuple[Run, Summary]]:
-    """Every run without its samples and marks, with its brief summary, in the order of the paths.
+    """Every run as `read` has it, in the order of the paths.
 
     `processes` is how many read, by default as many as there are cores for many files. Raises
     BadRun for the first that can't be read.
@@ -52,8 +53,9 @@ def _nothing_collected() -> Iterator[None]:
 
 
 def read(path: Path) -> tuple[Run, Summary]:
-    """One run without its samples and marks, with its brief summary."""
+    """One run without its samples, of its marks the calls of pipelines, and its brief summary."""
     run = load(path)
     summary = summarize(run, brief=True)
-    bare = replace(run, traces={}, phases=(), gpu_events=(), anchors=(), events=())
+    calls = tuple(phase for phase in run.phases if is_call(phase))
+    bare = replace(run, traces={}, phases=calls, gpu_events=(), anchors=(), events=())
     return bare, summary

@@ -7,20 +7,21 @@ folder, or of one value of a field, make an arm.
 
 import json
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from vidmeter.meter.errors import BadRun
 from vidmeter.meter.run import Run
 from vidmeter.meter.summary import Summary
 from vidmeter.reports.arm import Arm
 from vidmeter.reports.arms import arm_of
+from vidmeter.reports.likeness import NONE, counted, fields
 
 Pair = tuple[Run, Summary]
 FIELDS = ("arm", "command", "device", "weights", "workload", "task", "folder")
-"""What runs can be grouped by beside a setting of theirs."""
+"""What runs can be grouped by beside whatever else has to be alike (`likeness.fields`)."""
 
 
 class Source(NamedTuple):
@@ -38,8 +39,8 @@ def by_source(sources: Sequence[Source]) -> list[Arm]:
         for value, pairs in groups.items():
             alone = len(groups) == 1
             label = source.name if alone else f"{source.name}: {value}"
-            if len(sources) == 1 or (value and alone and _is_bench(pairs)):
-                label = value or _command(pairs[0][0])
+            if value and (len(sources) == 1 or (alone and _is_bench(pairs))):
+                label = value
             found.append(arm_of(label, pairs))
     return _distinct(found)
 
@@ -52,7 +53,8 @@ def by_field(sources: Sequence[Source], field: str) -> list[Arm]:
     pairs = [pair for source in sources for pair in source.pairs]
     groups = _split(pairs, field)
     if set(groups) <= {""}:
-        known = ", ".join([*FIELDS, *sorted({k for run, _ in pairs for k in _settings(run)})])
+        more = {name for run, summary in pairs for name in fields(run, summary)}
+        known = ", ".join([*FIELDS, *sorted(more - {*FIELDS, "card"})])
         raise BadRun(f"no run has {field}: group by one of {known}")
     return [arm_of(value or f"no {field}", group) for value, group in groups.items()]
 
@@ -71,23 +73,14 @@ def _value(run: Run, summary: Summary, field: str) -> str:
         return _command(run)
     if field == "folder":
         return run.path.parent.name if run.path else ""
-    if field == "device":
-        return ", ".join(_devices(summary))
+    if field in ("device", "card"):
+        return ", ".join(dict.fromkeys(device.name for device in counted(summary)))
     if field == "weights":
         return str((facts.get("facts") or {}).get("weights") or "")
     if field in ("arm", "workload", "task"):
         return str(facts.get(field) or "")
-    found = _settings(run).get(field)
-    return "" if found is None else f"{field}={found}"
-
-
-def _settings(run: Run) -> dict[str, Any]:
-    return dict((run.workload or {}).get("settings") or {})
-
-
-def _devices(summary: Summary) -> Iterator[str]:
-    inside = summary.total.devices
-    return iter(dict.fromkeys(d.device.name for d in summary.devices if d.device.uuid in inside))
+    found = fields(run, summary).get(field, NONE)
+    return "" if found == NONE else f"{field}={found}"
 
 
 def _command(run: Run) -> str:

@@ -7,10 +7,11 @@ even though a command line, which may hold anything, stands in it.
 
 import base64
 import hashlib
+import re
 from pathlib import Path
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from vidmeter.meter.rows import weights
 from vidmeter.meter.run import Run
@@ -24,6 +25,9 @@ from vidmeter.reports.flame import flame
 from vidmeter.reports.footprint import Footprint
 
 _TEMPLATES = Path(__file__).with_name("templates")
+_UNIT = re.compile(r"(\d) (?=(?:%|ms|s|min|h|d|[kM]?J|k?W|[mk]?Wh)\b|%)")
+_CODE = re.compile(r"`([^`]+)`")
+_OPTION = re.compile(r"(?<![\w-])(--[a-z][a-z-]*)")
 
 
 def render(run: Run, summary: Summary, footprint: Footprint | None = None) -> str:
@@ -87,8 +91,16 @@ def templates() -> jinja2.Environment:
     )
     for name in ("joules", "watts", "watt_hours", "seconds", "percent", "share", "digits"):
         environment.filters[name] = _unbroken(name)
-    environment.filters["sentence"] = page.sentence
+    environment.filters["prose"] = prose
+    environment.filters["sentence"] = lambda text: prose(page.sentence(text))
     return environment
+
+
+def prose(text: str) -> Markup:
+    """A text as HTML: what stands in backticks as code, no line ends in an option or a number."""
+    marked = _UNIT.sub("\\1\N{NO-BREAK SPACE}", str(escape(text)))
+    marked = _CODE.sub(r"<code>\1</code>", marked)
+    return Markup(_OPTION.sub(r'<span class="whole">\1</span>', marked))
 
 
 def stylesheet(*more: str) -> str:

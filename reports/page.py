@@ -16,7 +16,7 @@ from vidmeter.meter.summary import (
     Summary,
 )
 from vidmeter.meter.windows import merged
-from vidmeter.reports import phasewords
+from vidmeter.reports import phasewords, shared
 from vidmeter.reports.chart import Chart, tones_of
 from vidmeter.reports.course import Course, course
 from vidmeter.reports.format import digits, percent
@@ -157,7 +157,7 @@ def trust(summary: Summary) -> str:
 
 def cautions(summary: Summary) -> list[Caution]:
     """The doubts; that all is simulated stands above everything already."""
-    return [caution for caution in summary.cautions if caution.kind != "simulated"]
+    return [caution for caution in shared.cautions(summary) if caution.kind != "simulated"]
 
 
 def gap_legend(chart: Chart, summary: Summary) -> str:

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vidmeter.meter.device import Kind, Provenance
 from vidmeter.meter.run import Run
-from vidmeter.meter.summary import Summary
+from vidmeter.meter.summary import PhaseSummary, Summary
+from vidmeter.reports.likeness import is_call
 
 if TYPE_CHECKING:
     from vidmeter.reports.arm import Arm
@@ -32,6 +33,8 @@ MOST_SIMILAR = 4
 TINY = "-tiny"
 _DATA = Path(__file__).with_name("data")
 _VIDEO = "text-to-video"
+_NEARLY = 0.99
+_WITH_ALL_ELSE = "here all of the run is counted, also loading and whatever else it did"
 _MADE = ("height", "width", "frames", "steps", "batch")
 
 
@@ -39,7 +42,8 @@ class Job(NamedTuple):
     """What decides whether a published figure is of the same: `models` are the names it may have.
 
     `value` is its figure, in J per second of video or per output token as `headline` says. None is
-    unknown.
+    unknown. Published figures are of generating alone: so is `value`, and `part` names the phase
+    where it isn't all of the run; `besides` says in words what else is in it.
     """
 
     models: frozenset[str]
@@ -52,6 +56,8 @@ class Job(NamedTuple):
     frames: int | None = None
     steps: int | None = None
     batch: int | None = 1
+    part: str = ""
+    besides: str = ""
 
 
 class Published(NamedTuple):
@@ -135,9 +141,41 @@ def job_of_run(run: Run, summary: Summary) -> Job | None:
         return None
     if name:
         models, made = frozenset({name}), _made(told.get("settings") or {}, told.get("facts") or {})
-    else:
-        models, made = _seen(run)
-    return Job(models, _VIDEO, "j_per_video_second", figure.value, len(counted), **made)
+        return Job(models, _VIDEO, "j_per_video_second", figure.value, len(counted), **made)
+    models, made = _seen(run)
+    value, part = _generating(summary) or (figure.value, "")
+    besides = "" if part or _all_of_it(summary) else _WITH_ALL_ELSE
+    return Job(
+        models,
+        _VIDEO,
+        "j_per_video_second",
+        value,
+        len(counted),
+        part=part,
+        besides=besides,
+        **made,
+    )
+
+
+def _calls(summary: Summary) -> list[PhaseSummary]:
+    """The phases of pipelines' calls."""
+    return [p for p in summary.phases if "class" in p.facts and "steps" in p.facts]
+
+
+def _all_of_it(summary: Summary) -> bool:
+    """Whether next to nothing was done but to generate."""
+    return sum(p.total.energy_j or 0.0 for p in _calls(summary)) >= _NEARLY * (
+        summary.total.energy_j or 0.0
+    )
+
+
+def _generating(summary: Summary) -> tuple[float, str] | None:
+    """J per second of video of pipelines' calls, and their phase; None where that isn't known."""
+    calls, seconds = _calls(summary), summary.work.video_seconds
+    known = [p.total.energy_j for p in calls if p.total.energy_j is not None]
+    if not calls or len(known) < len(calls) or not seconds or _all_of_it(summary):
+        return None
+    return sum(known) / seconds, " and ".join(dict.fromkeys(p.path[-1] for p in calls))
 
 
 def _made(settings: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -152,7 +190,7 @@ def _seen(run: Run) -> tuple[frozenset[str], dict[str, Any]]:
 
     Without a call, the size is that of the videos.
     """
-    calls = [p.facts for p in run.phases if "class" in p.facts and "parameters" in p.facts]
+    calls = [p.facts for p in run.phases if is_call(p)]
     made = [{k: call.get(k) for k in _MADE} for call in calls]
     if not calls:
         sizes = {(w.height, w.width) for w in run.work if w.unit == "video"}
@@ -204,6 +242,8 @@ def _differences(job: Job, row: dict[str, str]) -> Iterator[str]:
     """What isn't alike, each in words; what one side doesn't say counts as different."""
     if not job.models:
         yield f"another model, {row['system']}"
+    if job.besides:
+        yield job.besides
     if row["scope"] != GPU_ONLY:
         yield f"counted: {row['scope']}"
     if row["gpus"] != str(job.gpus):

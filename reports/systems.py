@@ -13,6 +13,7 @@ from pathlib import Path
 
 from vidmeter.meter.errors import VidmeterError
 
+MOST_NEAR = 3
 _DATA = Path(__file__).with_name("data")
 
 
@@ -94,8 +95,9 @@ def find(name: str) -> System | Fact:
     for one in every:
         if _plain(name) in map(_plain, (one.name, one.title, *one.aliases)):
             return one
-    names = [n for one in every for n in (one.name, *one.aliases)]
-    near = difflib.get_close_matches(name.strip().lower(), names, 3, 0.6)
+    names = {n: one.name for one in every for n in (one.name, *one.aliases)}
+    close = difflib.get_close_matches(name.strip().lower(), names, 2 * MOST_NEAR, 0.6)
+    near = list(dict.fromkeys(names[n] for n in close))[:MOST_NEAR]
     there_are = f"did you mean {' or '.join(near)}?" if near else "see vidmeter estimate --list"
     raise NoEstimate(f"nothing is known of {name!r}: {there_are}")
 

@@ -13,7 +13,7 @@ from vidmeter.meter.summary import (
     Total,
     WorkDone,
 )
-from vidmeter.reports import phasetree
+from vidmeter.reports import phasetree, shared
 from vidmeter.reports.format import digits, joules, percent, seconds, watt_hours, watts
 from vidmeter.reports.phasewords import gpu_time_in_words
 
@@ -185,7 +185,7 @@ def _phases(summary: Summary) -> list[str]:
 
 def _cautions(summary: Summary) -> list[str]:
     lines = []
-    for caution in summary.cautions:
+    for caution in shared.cautions(summary):
         lines.append(f"! {caution.text}")
         if caution.remedy:
             lines.append(f"  {caution.remedy}")

@@ -44,9 +44,9 @@ def read(given: Given) -> list[Run]:
         if line.lstrip().startswith("#"):
             continue
         cells = line.replace(",", " ").split()
+        if i == lines[-1][0] and not given.text.endswith("\n"):
+            break  # cut off as it was written, perhaps within its last number
         if len(cells) != len(names):
-            if i == lines[-1][0] and not given.text.endswith("\n"):
-                break
             raise given.bad(f"line {i} has {len(cells)} cells, its header {len(names)}")
         rows.append((i, dict(zip(names, cells, strict=True))))
     times, first = _times(given, rows, names)

@@ -99,9 +99,9 @@ def _table(given: Given) -> _Table:
     for i, row in enumerate(csv.reader(lines[at + 1 :], skipinitialspace=True), at + 2):
         if not row or row == [""] or _names(",".join(row)) == names:
             continue
+        if i == len(lines) and not given.text.endswith("\n"):
+            break  # cut off as it was written, perhaps within its last number
         if len(row) != len(names):
-            if i == len(lines) and not given.text.endswith("\n"):
-                break
             raise given.bad(f"line {i} has {len(row)} cells, its header {len(names)}")
         rows.append((i, [cell.strip() for cell in row]))
     if not rows:

@@ -101,7 +101,7 @@ def test_the_arms_of_a_bench_come_as_they_were_asked_for(place: Place) -> None:
     ("arguments", "message"),
     [
         (["nothing"], "no run is called nothing"),
-        (["old"], "there is only python a.py: name something to hold it against"),
+        (["old"], "there is only old: name something to hold it against"),
         (["old", "new", "--by", "steps"], "no run has steps: group by one of arm, command"),
         (["old", "empty"], "there is no run in empty"),
         (["old", "new", "-o", "c.xyz"], "what is c.xyz? Use --format text, html"),

@@ -66,6 +66,7 @@ def test_the_list_names_them_all():
         ((), "name a system"),
         (("sora-3",), "nothing is known of 'sora-3': did you mean"),
         (("veo-3", "--seconds", "30"), "it holds from 5 to 10 s"),
+        (("veo-3", "--resolution", "4k"), "4k is outside of what can be estimated: ask for 480p"),
         (("veo-3", "--seconds", "-1"), "--seconds"),
         (("gpt-3", "--seconds", "5"), "are of videos"),
     ],
@@ -77,3 +78,4 @@ def test_a_mistake_is_one_line(arguments, said):
     assert done.stdout == ""
     assert said in done.stderr and "Traceback" not in done.stderr
     assert done.stderr.startswith(("vidmeter: ", "usage: "))
+    assert "usage" in done.stderr or len(done.stderr.splitlines()) == 1

@@ -76,3 +76,23 @@ def test_verify_names_the_reports_that_it_can_check(place: Place, run_file: Path
 
     assert done.returncode == 2
     assert "Reports end in" in done.stderr
+
+
+def test_a_dash_is_standard_output(place: Place, run_file: Path) -> None:
+    done = place.vidmeter("report", run_file.name, "-o", "-", "--format", "csv")
+    assert done.stdout.startswith("run_id,started,")
+    told = place.vidmeter("compare", run_file.name, run_file.name, "-o", "-", "--format", "json")
+    assert '"comparisons"' in told.stdout
+    assert not (place.folder / "-").exists()
+
+
+def test_nothing_is_written_or_added_where_one_of_the_files_is_there(
+    place: Place, run_file: Path
+) -> None:
+    (place.folder / "there.html").write_text("mine")
+    done = place.vidmeter(
+        "report", run_file.name, "-o", "a.csv", "-o", "there.html", "--append", "all.csv"
+    )
+    assert done.returncode == 2
+    assert "there.html exists" in done.stderr
+    assert not (place.folder / "a.csv").exists() and not (place.folder / "all.csv").exists()

@@ -478,3 +478,23 @@ def test_an_imported_run_is_the_same_from_its_file(
         assert joules(again) == joules(run)
         assert summarize(again).work == summarize(run).work
         assert again.environment == run.environment
+
+
+@pytest.mark.parametrize(
+    ("whole", "cut"),
+    [
+        (
+            "timestamp, power.draw [W]\n2026/11/20 10:00:00.000, 300.50\n"
+            "2026/11/20 10:00:01.000, 310.25\n2026/11/20 10:00:02.000, 312.75\n",
+            4,
+        ),
+        ("#Time gpu pwr\n#HH:MM:SS Idx W\n10:00:00 0 300\n10:00:01 0 310\n10:00:02 0 312\n", 2),
+    ],
+    ids=["nvidia-smi", "dmon"],
+)
+def test_a_last_number_that_was_cut_in_its_middle_is_not_taken_for_whole(
+    write: Write, whole: str, cut: int
+) -> None:
+    (run,) = read_foreign(write(whole[: -cut - 1]))
+    (power,) = (trace.value.tolist() for trace in run.traces.values())
+    assert len(power) == 2 and power[-1] >= 310

@@ -242,3 +242,16 @@ def test_a_driver_with_a_clock_of_its_own_is_told_of() -> None:
         ages = {Series("a", Quantity.STAMP_AGE): trace(1, 11, 1, lambda t, a=age_s: a + t / 100)}
         summary = summarize(run((device("a"),), constant("a", 100) | ages))
         assert ("driver_clock" in [c.kind for c in summary.cautions]) is told
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "words"), [(3, "(exit code 3)"), (137, "(killed by SIGKILL, exit code 137)")]
+)
+def test_a_command_that_failed_is_a_caution(exit_code: int, words: str) -> None:
+    whole = run((device("GPU-1"),), constant("GPU-1", 100))
+    failed = summarize(replace(whole, exit_code=exit_code))
+    (caution,) = [c for c in failed.cautions if c.kind == "failed"]
+    assert words in caution.text
+    for code in (0, None):
+        ended = summarize(replace(whole, exit_code=code))
+        assert "failed" not in {c.kind for c in ended.cautions}

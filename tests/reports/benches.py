@@ -49,7 +49,7 @@ def repeat(
     trace = Trace(array("q", [T0 + i * TICK for i in ticks]), array("d", values))
     quantity = Quantity.CPU_BUSY if modelled else Quantity.POWER_INSTANT
     run = Run(
-        id=f"r{block}.{number}",
+        id=f"{more.get('arm', 'r')} {block}.{number}",
         command=("python", "a.py"),
         start_ns=T0,
         end_ns=T0 + seconds * S,

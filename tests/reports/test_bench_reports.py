@@ -2,14 +2,16 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
 from tests.reports.benches import commands, repeat, videos
 from vidmeter.meter.device import Provenance
+from vidmeter.meter.summary import Caution
 from vidmeter.reports import benchcsv, benchjson, benchpage, benchtext
-from vidmeter.reports.arms import arms
+from vidmeter.reports.arms import arm_of, arms
 from vidmeter.reports.comparison import compare
 from vidmeter.reports.strip import MOST, some
 
@@ -186,3 +188,42 @@ def test_of_thousands_of_runs_a_page_shows_some_and_says_so():
     assert len(html) < 150_000
     (few,) = arms(commands("a", [100.0] * MOST))
     assert "more, all of them" not in benchpage.render([few])
+
+
+def test_what_makes_a_result_doubtful_stands_before_it_and_what_all_share_after():
+    """In the terminal and on the page; runs on both sides, failed and mixed ones are grave."""
+    shared = Caution("throttled", "its power limit held the clocks down")
+    some = Caution("frame_rate", "the file plays at 15 frames per second")
+
+    def with_cautions(pairs, *cautions):
+        return [(run, replace(s, cautions=cautions)) for run, s in pairs]
+
+    a = with_cautions(commands("a", [100, 101, 102, 101, 100]), shared)
+    b = with_cautions(commands("b", [150, 151, 152, 151, 150]), shared, some)
+    found = arms(a + b)
+    for text in (benchtext.render(found, compare(found)), benchpage.render(found, compare(found))):
+        places = [text.lower().index(w.lower()) for w in (some.text, "B takes", shared.text)]
+        assert places == sorted(places)
+
+    same = [*arms(a), arm_of("again", a)]
+    text = benchtext.render(same, compare(same))
+    assert text.startswith("! 5 runs are in more than one group, and so held against themselves\n")
+
+
+def test_a_page_of_runs_is_a_comparison_and_knows_nothing_of_warm_ups():
+    pairs = [(replace(run, workload=None), summary) for run, summary in commands("x", [100, 110])]
+    two = [arm_of("a", pairs[:1]), arm_of("b", pairs[1:])]
+    page = benchpage.render(two, compare(two))
+    assert "<span>comparison</span>" in page and "warm-ups" not in page
+    bench = arms(videos([[100.0], [101.0]]))
+    page = benchpage.render(bench)
+    assert "<span>benchmark</span>" in page and "warm-ups" in page
+
+
+def test_no_interval_goes_below_nothing():
+    wide = arms(commands("a", [10, 100]))
+    (arm,) = wide
+    assert arm.estimate.low < 0
+    text = benchtext.render(wide)
+    assert "  0 to " in text and "-" not in text.split("in true joules")[0].splitlines()[-1]
+    assert "95\N{NO-BREAK SPACE}% interval: 0 to " in benchpage.render(wide)

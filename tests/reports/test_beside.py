@@ -44,6 +44,29 @@ def test_a_script_is_held_against_the_model_whose_architecture_it_runs():
     assert nearest.source in text and "same model, size, frames and steps" in text
 
 
+def test_generating_alone_is_held_against_what_others_published_and_not_loading():
+    run, _ = script(CALL)
+    call = replace(run.phases[0], start_ns=T0 + 4 * S)
+    load = Phase("l", "load", T0, T0 + 4 * S)
+    run = replace(run, phases=(load, call))
+    found = beside.beside(run, summarize(run))
+
+    assert found.part == "generate"
+    assert found.value == pytest.approx(24000 / (81 / 16)), "half of the run's"
+    assert beside.sentence(found).startswith("in generate alone 4741, ")
+    assert "this run, generate alone" in htmlpage.render(run, summarize(run))
+
+
+def test_a_run_whose_generating_is_not_known_apart_is_only_similar():
+    run, _ = script(CALL)
+    short = replace(run.phases[0], start_ns=T0 + 4 * S, end_ns=T0 + 4 * S + S // 50)
+    run = replace(run, phases=(short,))
+    found = beside.beside(run, summarize(run))
+
+    assert found.found.same == ()
+    assert "here all of the run is counted" in beside.sentence(found)
+
+
 @pytest.mark.parametrize(
     ("changed", "word"),
     [({"steps": 30}, "50 steps"), ({"frames": 33}, "81 frames"), ({"batch": 2}, "batch 1")],

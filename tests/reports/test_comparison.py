@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from tests.reports.benches import S, commands, repeat, videos
 from vidmeter.meter.comparing import difference
@@ -138,6 +139,28 @@ def test_the_difference_is_shared_out_among_the_phases_and_adds_up():
     assert c.phases[0].path == ("denoise",), "the largest difference first"
 
 
+def test_phases_are_told_by_processes_and_in_pairs_where_these_took_turns():
+    """Two repeats of a process look alike; what processes differ by falls on both arms."""
+    a, b = [], []
+    for block, lot in enumerate((0.0, 30.0, 60.0, 90.0, 120.0), 1):
+        for number, noise in enumerate((0.0, 0.5), 1):
+            here = {"block": block, "number": 2 * block + number}
+            a.append(with_phases(100 + lot + noise, 4, arm="a", **here))
+            b.append(with_phases(110 + lot + noise + block / 10, 4, arm="b", **here))
+    (c,) = compare(arms(a + b))
+    told = {p.path: p.difference for p in c.phases}["denoise",]
+    each = [4 * (10 + block / 10) for block in range(1, 6)]
+    expected = stats.ttest_1samp(each, 0).confidence_interval(0.95)
+    assert c.interleaved
+    assert (told.low, told.high) == pytest.approx(tuple(expected), rel=1e-6)
+
+    apart = [arm_of(label, [(replace(run, workload=None), s) for run, s in runs[::2]])
+             for label, runs in (("a", a), ("b", b))]  # fmt: skip
+    (c,) = compare(apart)
+    told = {p.path: p.difference for p in c.phases}["denoise",]
+    assert not c.interleaved and told.low < 0 < told.high, "the processes' lots hide it"
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=9),
@@ -169,6 +192,51 @@ def test_intervals_hold_the_true_ratio_in_93_to_97_of_100_cases(interleaved):
     assert 0.93 <= held / trials <= 0.97
 
 
+@pytest.mark.parametrize(
+    ("ns", "sds", "turns"), [((6, 6), (0.02, 0.03), True), ((6, 9), (0.02, 0.03), False)]
+)
+def test_what_compare_says_holds_the_truth_in_93_to_97_of_100_cases(ns, sds, turns):
+    """The ratio and the difference of a phase, of processes with two repeats each.
+
+    Processes have lots of their own; a card that drifts is shared by those that took turns.
+    """
+    draw, trials, truth = np.random.default_rng(21), 1000, 1.03
+    (run, summary), *_ = plain([100], [0])
+    held = of_phase = 0
+    for _ in range(trials):
+        found = []
+        drift = 0.04 * np.linspace(0, 1, ns[0]) * turns
+        for side, (n, sd) in enumerate(zip(ns, sds, strict=True)):
+            joules = 100 * truth**side * np.exp(draw.normal(0, sd, n) + (drift if turns else 0))
+            first_s = 10 * side if turns else 1000 * side
+            pairs = []
+            for block, mean in enumerate(joules, 1):
+                for number, noise in enumerate(draw.normal(0, 0.005, 2), 1):
+                    energy_j = float(mean * np.exp(noise))
+                    about = {"block": block, "repeat": number}
+                    at = (first_s + 20 * block + number) * S
+                    total = replace(summary.total, energy_j=energy_j)
+                    parts = {("denoise",): 0.8 * energy_j}
+                    pairs.append((
+                        replace(run, workload=about),
+                        replace(summary, total=total, started_real_ns=at, own_j=parts,
+                                unattributed_j=0.2 * energy_j),
+                    ))  # fmt: skip
+            found.append(arm_of("ab"[side], pairs))
+        (c,) = compare(found)
+        assert (c.interleaved, len(c.a.repeats)) == (turns, 2 * ns[0])
+        # Normal on the scale of logarithms: the mean on that of joules lies half a variance higher.
+        joule = [
+            80 * truth**side * np.exp(sd**2 / 2) * np.exp(drift).mean()
+            for side, sd in enumerate(sds)
+        ]
+        denoise = next(p.difference for p in c.phases if p.path == ("denoise",))
+        held += c.found.low <= truth <= c.found.high
+        of_phase += denoise.low <= joule[1] - joule[0] <= denoise.high
+    assert 0.93 <= held / trials <= 0.97
+    assert 0.93 <= of_phase / trials <= 0.97
+
+
 def test_runs_of_a_folder_are_an_arm_and_are_found_without_the_blocks(tmp_path: Path):
     from vidmeter.reports.grouping import Source, by_field, by_source, runs_in
 
@@ -181,7 +249,7 @@ def test_runs_of_a_folder_are_an_arm_and_are_found_without_the_blocks(tmp_path: 
     assert [arm.label for arm in by_source([two])] == ["a", "b"]
     plain_runs = Source("old", tuple(plain(A[:3], [0, 10, 20])))
     (alone,) = by_source([plain_runs])
-    assert (alone.label, len(alone.repeats)) == ("python a.py", 3)
+    assert (alone.label, len(alone.repeats)) == ("old", 3)
     assert [arm.label for arm in by_source([two, plain_runs])] == [
         "folder: a", "folder: b", "old",
     ]  # fmt: skip

@@ -1,3 +1,5 @@
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -67,3 +69,29 @@ def test_a_pipe_is_written_to_and_not_replaced():
 def test_a_full_disk_is_told_in_one_line():
     with pytest.raises(BadRun, match="No space left"):
         write("x" * 100_000, Path("/dev/full"))
+
+
+def test_a_file_that_is_replaced_keeps_who_may_read_and_write_it(tmp_path):
+    path = tmp_path / "all.csv"
+    write("old", path)
+    path.chmod(0o664)
+    write("new", path, force=True)
+    assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == ("new", 0o664)
+
+
+def test_a_file_that_is_read_only_is_never_replaced(tmp_path):
+    path = tmp_path / "all.csv"
+    write("old", path)
+    path.chmod(0o444)
+    with pytest.raises(BadRun, match="is read-only"):
+        write("new", path, force=True)
+    assert path.read_text() == "old"
+
+
+def test_what_a_killed_process_left_is_in_nobodys_way(tmp_path):
+    """In containers many processes have the same number, and share folders."""
+    path = tmp_path / "all.csv"
+    for number in (os.getpid(), 1, 7):
+        (tmp_path / f".all.csv.{number}.part").write_text("half of")
+    write("whole", path)
+    assert path.read_text() == "whole"

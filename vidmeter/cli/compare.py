@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidmeter.cli.options import UsageError, colors, find_run, say
+from vidmeter.cli.options import UsageError, colors, files_of, find_run, say
 
 if TYPE_CHECKING:
     from vidmeter.reports.arm import Arm
@@ -52,7 +52,7 @@ def prepare(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="the suffix decides: .html, .csv, .json, .md, .tex, .txt; may be given several times;"
-        " without it the text goes to stdout",
+        " - is stdout, where the text goes without it",
     )
     parser.add_argument("--format", choices=FORMATS, help="where the suffix doesn't say")
     parser.add_argument("-f", "--force", action="store_true", help="overwrite FILE")
@@ -60,15 +60,15 @@ def prepare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare the runs and write what was asked for."""
-    outputs = arguments.output or [None]
+    outputs = files_of(arguments.output or [Path("-")])
     forms = [_form(output, arguments.format) for output in outputs]
     from vidmeter.reports import terminal, write
     from vidmeter.reports.comparison import compare
     from vidmeter.reports.files import check_writable
     from vidmeter.reports.grouping import by_field, by_source
 
-    for output in arguments.output or ():
-        check_writable(output, force=arguments.force)
+    for file in filter(None, outputs):
+        check_writable(file, force=arguments.force)
     sources = _sources(arguments.names)
     arms = by_field(sources, arguments.by) if arguments.by else by_source(sources)
     if len(arms) < 2:

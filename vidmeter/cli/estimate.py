@@ -7,7 +7,6 @@ from vidmeter.cli.options import UsageError, positive
 from vidmeter.reports import terminal
 
 SECONDS = 8.0
-RESOLUTIONS = ("480p", "720p", "1080p")
 RESOLUTION = "720p"
 EPILOG = """\
 examples
@@ -27,7 +26,9 @@ def prepare(parser: argparse.ArgumentParser) -> None:
         "--seconds", type=positive, metavar="S", help=f"length of the video (default {SECONDS:g})"
     )
     parser.add_argument(
-        "--resolution", choices=RESOLUTIONS, help=f"of the video (default {RESOLUTION})"
+        "--resolution",
+        metavar="SIZE",
+        help=f"of the video: 480p, 720p or 1080p (default {RESOLUTION})",
     )
     parser.add_argument("--list", action="store_true", help="every name there is")
     parser.add_argument("--json", action="store_true", help="as JSON (docs/estimate.md)")

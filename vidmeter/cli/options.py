@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from vidmeter.meter.errors import BadRun, VidmeterError
@@ -102,6 +103,11 @@ def colors() -> bool:
     if os.environ.get("FORCE_COLOR"):
         return True
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def files_of(stated: Sequence[Path]) -> list[Path | None]:
+    """The files of `--output`, None for standard output, which is called `-`."""
+    return [None if str(path) == "-" else path for path in stated]
 
 
 def say(text: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidmeter.cli.footprint_options import add_footprint_options, terms_of
-from vidmeter.cli.options import UsageError, find_run, say
+from vidmeter.cli.options import UsageError, files_of, find_run, say
 
 if TYPE_CHECKING:
     from vidmeter.meter.run import Run
@@ -47,7 +47,8 @@ def prepare(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="the suffix decides: .html, .csv, .json, .parquet, .txt, .trace.json (Perfetto),"
-        " .speedscope.json; may be given several times; without it the text goes to stdout",
+        " .speedscope.json; may be given several times; - is stdout, where the text goes without"
+        " it",
     )
     parser.add_argument("--format", choices=FORMATS, help="where the suffix doesn't say")
     parser.add_argument(
@@ -78,11 +79,14 @@ def run(arguments: argparse.Namespace) -> int:
     from vidmeter.meter.reader import load
     from vidmeter.meter.summarize import summarize
     from vidmeter.reports import terminal, torchtrace, write
+    from vidmeter.reports.files import check_writable
 
-    outputs: list[Path | None] = arguments.output or ([] if arguments.append else [None])
+    outputs = files_of(arguments.output or ([] if arguments.append else [Path("-")]))
     forms = [_form(output, arguments.format) for output in outputs]
     terms = terms_of(arguments)
     _check_places(arguments, forms, terms)
+    for file in filter(None, outputs):
+        check_writable(file, force=arguments.force)
     merge = None
     if arguments.merge is not None:
         if "trace" not in forms:
