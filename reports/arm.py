@@ -4,7 +4,7 @@ The figure that an arm answers with is that of its task, such as joules for a se
 other number is of the same repeats; nothing is left out, and what lies far off is only named.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean, median
@@ -74,6 +74,24 @@ class Arm:
     def known(self) -> tuple[Repeat, ...]:
         """The repeats whose figure could be stated."""
         return tuple(r for r in self.repeats if self.headline in r.per_unit)
+
+    @cached_property
+    def processes(self) -> tuple[tuple[Repeat, ...], ...]:
+        """Those by the process that they ran in, in the order in which these began."""
+        found: dict[tuple[str, int], list[Repeat]] = {}
+        for repeat in self.known:
+            folder = str(repeat.run.path.parent) if repeat.run.path else ""
+            found.setdefault((folder, repeat.block), []).append(repeat)
+        return tuple(tuple(repeats) for repeats in sorted(found.values(), key=began))
+
+    @cached_property
+    def process_means(self) -> tuple[float, ...]:
+        """The figure of each process."""
+        return tuple(self.mean_of(repeats) for repeats in self.processes)
+
+    def mean_of(self, repeats: Sequence[Repeat]) -> float:
+        """The mean figure of some repeats that have one."""
+        return fmean(r.per_unit[self.headline] for r in repeats)
 
     @cached_property
     def estimate(self) -> Estimate | None:
@@ -248,3 +266,8 @@ class Arm:
 
     def _counted(self, energy: Any) -> bool:
         return energy.device.uuid in self.middle.summary.total.devices
+
+
+def began(repeats: Sequence[Repeat]) -> int:
+    """When the first of them began, ns of the wall clock; 0 where that isn't known."""
+    return min(r.summary.started_real_ns or 0 for r in repeats)

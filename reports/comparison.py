@@ -18,7 +18,7 @@ from vidmeter.meter.comparing import (
     paired,
     unpaired,
 )
-from vidmeter.reports.arm import Arm, Repeat
+from vidmeter.reports.arm import Arm, Repeat, began
 from vidmeter.reports.likeness import NONE, cards, fields
 
 Process = Sequence[Repeat]
@@ -66,9 +66,9 @@ def _compared(a: Arm, b: Arm) -> Compared:
         return Compared(a, b, None, why, False, unlike, ())
     pairs = _pairs(a, b)
     if pairs:
-        found = paired([(_figure(a, one), _figure(b, other)) for one, other in pairs])
+        found = paired([(a.mean_of(one), b.mean_of(other)) for one, other in pairs])
     else:
-        found = unpaired(_values(a), _values(b))
+        found = unpaired(a.process_means, b.process_means)
     return Compared(a, b, found, None, bool(pairs), unlike, tuple(_phases(a, b, pairs)))
 
 
@@ -82,30 +82,11 @@ def _why_not(a: Arm, b: Arm) -> str | None:
     if a.provenance is not b.provenance:
         return f"one is {a.provenance or 'unknown'}, the other {b.provenance or 'unknown'}"
     for arm in (a, b):
-        values = _values(arm)
-        if not values:
+        if not arm.process_means:
             return f"the energy of {arm.label} is not known"
-        if min(values) <= 0:
+        if min(arm.process_means) <= 0:
             return f"{arm.label} has a run without energy"
     return None
-
-
-def _blocks(arm: Arm) -> list[Process]:
-    """The repeats with a figure by the process that they ran in, in the order in which they ran."""
-    found: dict[tuple[str, int], list[Repeat]] = {}
-    for repeat in arm.known:
-        folder = str(repeat.run.path.parent) if repeat.run.path else ""
-        found.setdefault((folder, repeat.block), []).append(repeat)
-    return sorted(found.values(), key=_began)
-
-
-def _figure(arm: Arm, repeats: Process) -> float:
-    return fmean(r.per_unit[arm.headline] for r in repeats)
-
-
-def _values(arm: Arm) -> list[float]:
-    """The mean of each process, in the order in which they ran."""
-    return [_figure(arm, block) for block in _blocks(arm)]
 
 
 def _pairs(a: Arm, b: Arm) -> list[tuple[Process, Process]]:
@@ -117,8 +98,8 @@ def _pairs(a: Arm, b: Arm) -> list[tuple[Process, Process]]:
     if len(hosts) > 1 or any(r.summary.started_real_ns is None for x in (a, b) for r in x.known):
         return []
     placed = sorted(
-        ((side, block) for side, arm in enumerate((a, b)) for block in _blocks(arm)),
-        key=lambda entry: (_began(entry[1]), entry[0]),
+        ((side, block) for side, arm in enumerate((a, b)) for block in arm.processes),
+        key=lambda entry: (began(entry[1]), entry[0]),
     )
     couples = [
         sorted(two, key=lambda entry: entry[0])
@@ -142,10 +123,6 @@ def _by_round(arm: Arm) -> dict[int, Process]:
 
 def _bench(arm: Arm) -> set[str]:
     return {str(r.run.path.parent) if r.run.path else "" for r in arm.known}
-
-
-def _began(block: Process) -> int:
-    return min(r.summary.started_real_ns or 0 for r in block)
 
 
 def _unlike(a: Arm, b: Arm) -> Iterator[str]:
@@ -187,8 +164,8 @@ def _phases(a: Arm, b: Arm, pairs: Sequence[tuple[Process, Process]]) -> Iterato
         both = [(one, other) for one, other in every if one and other]
         mine, yours = [one for one, _ in both], [other for _, other in both]
     else:
-        mine = [own for block in _blocks(a) if (own := _own(a, block))]
-        yours = [own for block in _blocks(b) if (own := _own(b, block))]
+        mine = [own for block in a.processes if (own := _own(a, block))]
+        yours = [own for block in b.processes if (own := _own(b, block))]
     paths = dict.fromkeys(path for own in (*mine, *yours) for path in own)
     if not (mine and yours) or paths.keys() <= {OUTSIDE}:
         return
