@@ -35,7 +35,8 @@ class Job:
     `order.path` is the run file. `outputs` are patterns of video files; None looks for them under
     the working directory, an empty tuple doesn't look. `work` is what the user states was produced.
     `instrument` is what the hook marks in Python programs: `phases`, `modules` as well, or None.
-    `idle_s` is how long the idle draw is measured before the command and after it.
+    `idle_s` is how long the idle draw is measured before the command and after it. The signals in
+    `held` wait until the program lets them through.
     """
 
     command: tuple[str, ...]
@@ -44,6 +45,7 @@ class Job:
     work: tuple[Work, ...] = ()
     idle_s: float = 0.0
     instrument: str | None = "phases"
+    held: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ def meter(
         idle = [_idle(job.idle_s)] if job.idle_s else []
         started_real_ns = time.time_ns()
         recorder.put(start_ns=monotonic_ns())
-        outcome = launch(job.command, environ=environ, on_tick=on_tick)
+        outcome = launch(job.command, environ=environ, on_tick=on_tick, held=job.held)
     except BaseException:
         # It could not be started: there is no run, and nothing is left behind.
         recorder.discard()
@@ -104,7 +106,8 @@ def meter(
         try:
             idle.append(_idle(job.idle_s))
         except KeyboardInterrupt:
-            pass  # enough of waiting: the window before the command is there
+            # Enough of waiting: the window before the command is there.
+            outcome = replace(outcome, asked_to_end=True)
         recorder.put(idle=idle)
     ended = recorder.stop(outcome.end_ns, outcome.exit_code)
     messages = list(ended.messages)

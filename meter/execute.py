@@ -55,17 +55,26 @@ class Inherited(NamedTuple):
             signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
 
-    def give_to_child(self) -> None:
-        """The same in the child, where no handler of ours may run before the exec."""
+    def give_to_child(self, held: Iterable[int]) -> None:
+        """The same in the child, where no handler of ours may run before the exec.
+
+        The signals `held` stay blocked: that is handed down through the exec.
+        """
         for number in self.caught:
             signal.signal(number, signal.SIG_DFL)
-        self.give_back()
+        self._replace(mask=self.mask | set(held)).give_back()
 
 
-def start(command: Sequence[str], environ: Mapping[str, str], inherited: Inherited) -> int:
+def start(
+    command: Sequence[str],
+    environ: Mapping[str, str],
+    inherited: Inherited,
+    held: Iterable[int] = (),
+) -> int:
     """Start `command` as a child that gets SIGTERM at our death; its pid, once it is executing.
 
-    A name without a slash is looked up on the PATH of `environ`. Raises `CannotStart`.
+    A name without a slash is looked up on the PATH of `environ`. The signals in `held` are blocked
+    in it. Raises `CannotStart`.
     """
     paths = _candidates(command[0], environ.get("PATH", os.defpath))
     parent = os.getpid()
@@ -81,7 +90,7 @@ def start(command: Sequence[str], environ: Mapping[str, str], inherited: Inherit
         try:
             LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
             if os.getppid() == parent:  # else it died before prctl, and nobody would tell us
-                inherited.give_to_child()
+                inherited.give_to_child(held)
                 code, path = _execute(paths, list(command), environ)
                 os.write(writer, b"%d %s" % (code, os.fsencode(path)))
         finally:
@@ -94,6 +103,15 @@ def start(command: Sequence[str], environ: Mapping[str, str], inherited: Inherit
         os.waitpid(pid, 0)
         raise _cannot_start(command[0], os.fsdecode(path_text), int(code_text))
     return pid
+
+
+def check(name: str) -> None:
+    """Raise `CannotStart` if there is no program of that name, or none that may be executed."""
+    paths = _candidates(name, os.environ.get("PATH", os.defpath))
+    if any(Path(path).is_file() and os.access(path, os.X_OK) for path in paths):
+        return
+    there = [p for p in paths if os.access(p, os.F_OK) and ("/" in name or not Path(p).is_dir())]
+    raise _cannot_start(name, *((there[0], errno.EACCES) if there else ("", errno.ENOENT)))
 
 
 def _candidates(name: str, search_path: str) -> list[str]:

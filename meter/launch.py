@@ -44,7 +44,8 @@ class Outcome:
     """How a command went: from just before its start until its end arrived, CLOCK_MONOTONIC in ns.
 
     `returncode` is as in subprocess: the exit code, or -n for death by signal n. `trouble` is what
-    a listener of `launch` failed with; it wasn't called again.
+    a listener of `launch` failed with; it wasn't called again. `asked_to_end`: somebody wished it
+    to end, at the terminal or by a signal to us, however it took that.
     """
 
     pid: int
@@ -52,6 +53,7 @@ class Outcome:
     end_ns: int
     returncode: int
     trouble: Exception | None = None
+    asked_to_end: bool = False
 
     @property
     def exit_code(self) -> int:
@@ -68,6 +70,7 @@ def launch(
     tick_s: float = 0.5,
     on_resize: Callable[[], None] | None = None,
     spare: Collection[int] = (),
+    held: Collection[int] = (),
 ) -> Outcome:
     """Run `command` with `environ` as if we were not there, and wait for its end.
 
@@ -75,13 +78,14 @@ def launch(
     the start in ns once the program is executing, `on_tick` is called about every `tick_s`,
     `on_resize` after the terminal changed its size; signals are blocked meanwhile, and for what
     they start. An exception in one of them leaves the command alone and is told in the outcome. The
-    pids in `spare` are never ended with the command's own. Raises `CannotStart`.
+    pids in `spare` are never ended with the command's own. The signals in `held` wait until the
+    program lets them through. Raises `CannotStart`.
     """
     watched = _WATCHED | {s for s in _PASSED_ON if signal.getsignal(s) is not signal.SIG_IGN}
     inherited = Inherited.take(watched)
     try:
         start_ns = time.monotonic_ns()
-        pid = start(command, environ, inherited)
+        pid = start(command, environ, inherited, held)
         child = _Child(pid, environ.get(MARKER), frozenset(spare), watched)
         if on_start is not None:
             child.call(lambda: on_start(pid, start_ns))
@@ -89,10 +93,12 @@ def launch(
         child.clear_up(returncode)
     finally:
         # What the terminal sent to all of us is dealt with when the child is.
-        while signal.sigtimedwait(watched, 0):
-            pass
+        late = set()
+        while info := signal.sigtimedwait(watched, 0):
+            late.add(info.si_signo)
         inherited.give_back()
-    return Outcome(pid, start_ns, end_ns, returncode, child.trouble)
+    asked = child.asked_to_end or child.interrupted or not late.isdisjoint(_ENDING)
+    return Outcome(pid, start_ns, end_ns, returncode, child.trouble, asked)
 
 
 def end_like(outcome: Outcome) -> NoReturn:

@@ -17,10 +17,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vidmeter.meter.command import Job, Metered
 from vidmeter.meter.errors import BadRun, WorkloadUnavailable
+from vidmeter.meter.execute import check as check_command
 from vidmeter.meter.order import Order
 from vidmeter.meter.reader import load
 from vidmeter.meter.run import Run
@@ -43,6 +44,9 @@ from vidmeter.workloads.protocol import (
     to_json,
 )
 
+if TYPE_CHECKING:
+    from vidmeter.meter.launch import Outcome
+
 STATE = "bench.json"
 SCHEMA = 2
 INTERRUPTED = "interrupted"
@@ -51,6 +55,7 @@ HEAVY_B = 4e9
 COUNT_S = 300.0
 """How long counting the operations of an arm may take; the longest take a minute."""
 _SIGNALS = {-signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP, 128 + signal.SIGINT}
+"""How a process ends that was asked to, though not through us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +93,15 @@ class Bench:
         bench = cls(folder, plan)
         bench.spent_s = spent_s
         for block in blocks:
-            on = block.trouble == INTERRUPTED
-            bench.blocks.append(replace(block, trouble=None) if on else block)
+            if block.trouble != INTERRUPTED:
+                bench.blocks.append(block)
+            elif block.repeats:  # else it is begun anew
+                bench.blocks.append(replace(block, trouble=None))
         bench._rescue()
         return bench
 
     def carry_out(self, tools: Tools) -> Metered | None:
-        """Measure until it is enough; None, or how the block ended that was interrupted."""
+        """Measure until it is enough; None, or the block in which it was asked to end."""
         self.write()
         while isinstance(chosen := next_block(self.plan, self.blocks, self.spent_s), Next):
             began = time.monotonic()
@@ -105,7 +112,7 @@ class Bench:
             metered = self._measure(chosen, tools)
             self.spent_s += time.monotonic() - began
             self._note(chosen, metered, time.monotonic() - began, tools)
-            if metered.outcome.returncode in _SIGNALS:
+            if self.blocks[-1].trouble == INTERRUPTED or metered.outcome.asked_to_end:
                 return metered
         tools.say(
             f"done: {chosen.reason}" if isinstance(chosen, Stop) and chosen.reason else "done"
@@ -148,7 +155,7 @@ class Bench:
             for n in range(1, warmups + 1) if chosen.number == 1 else ():
                 path = self._path("blocks", arm, f"warmup{n}")
                 warmed = tools.meter(Job(arm.command, tools.order(path), outputs=()))
-                if warmed.outcome.returncode:
+                if warmed.outcome.returncode or warmed.outcome.asked_to_end:
                     return warmed
             path = self._path("repeats", arm, f"{chosen.repeats[0]:03}")
             return tools.meter(Job(arm.command, tools.order(path)))
@@ -156,7 +163,13 @@ class Bench:
         # The harness itself says what it produced. Idle without it is looked at once for each arm.
         idle_s = rules.idle_s if chosen.number == 1 else 0.0
         return tools.meter(
-            Job(self._harness(chosen, path), tools.order(path), outputs=(), idle_s=idle_s)
+            Job(
+                self._harness(chosen, path),
+                tools.order(path),
+                outputs=(),
+                idle_s=idle_s,
+                held=(signal.SIGINT,),
+            )
         )
 
     def _harness(self, chosen: Next, path: Path) -> tuple[str, ...]:
@@ -176,25 +189,27 @@ class Bench:
         """Keep what a block brought, write the state, and say how it stands."""
         for message in metered.messages:
             tools.say(message)
-        code = metered.outcome.returncode
-        trouble = None
-        if code:
-            trouble = INTERRUPTED if code in _SIGNALS else f"ended with exit code {code}"
-        repeats = self._kept(chosen)
-        if code and self.plan.arms[chosen.arm].workload is None:
-            repeats = ()
+        trouble = _trouble(metered.outcome)
+        repeats = self._kept(chosen, trouble)
         block = Block(chosen.arm, chosen.round, chosen.number, repeats, seconds, trouble)
         self.blocks.append(block)
         self.write()
         self._say_progress(chosen, tools)
 
-    def _kept(self, chosen: Next) -> tuple[Repeat, ...]:
-        arm = self.plan.arms[chosen.arm]
-        if arm.workload is None:
-            path = self._path("repeats", arm, f"{chosen.repeats[0]:03}")
-            annotate(path, {**self._known(chosen), "task": "command", "repeat": chosen.repeats[0]})
-            return (self._repeat(chosen.repeats[0], path, load(path)),)
-        return tuple(self._cut_out(chosen))
+    def _kept(self, chosen: Next, trouble: str | None = None) -> tuple[Repeat, ...]:
+        """The finished repeats of a block, each in a run file of its own."""
+        arm, number = self.plan.arms[chosen.arm], chosen.repeats[0]
+        if arm.workload is not None:
+            return tuple(self._cut_out(chosen))
+        path = self._path("repeats", arm, f"{number:03}")
+        if trouble is not None:  # it was no repeat, and may not be compared with any
+            if path.exists():
+                aside = self._path("blocks", arm, f"{number:03}")
+                aside.parent.mkdir(exist_ok=True)
+                path.replace(aside)
+            return ()
+        annotate(path, {**self._known(chosen), "task": "command", "repeat": number})
+        return (self._repeat(number, path, load(path)),)
 
     def _cut_out(self, chosen: Next) -> Iterator[Repeat]:
         """The finished repeats of a block, each written to a run file of its own."""
@@ -214,22 +229,31 @@ class Bench:
         }
 
     def _repeat(self, number: int, path: Path, run: Run) -> Repeat:
-        summary = summarize(run)
-        seconds = ((run.end_ns or run.start_ns) - run.start_ns) / 1e9
-        return Repeat(number, str(path.relative_to(self.folder)), summary.total.energy_j, seconds)
+        energy_j = summarize(run).total.energy_j
+        return Repeat(number, str(path.relative_to(self.folder)), energy_j, _seconds(run))
 
     def _rescue(self) -> None:
-        """Cut out of a block that was being measured when this process was killed."""
+        """Keep the finished repeats of what was being measured when this process was killed."""
         for number, arm in enumerate(self.plan.arms):
             mine = [b for b in self.blocks if b.arm == number]
             first = max([r.number for r in repeats_of(number, self.blocks)], default=0) + 1
-            lost = Next(
-                number, max([b.round for b in self.blocks], default=1), len(mine) + 1, (first,)
-            )
-            if arm.workload is not None and self._block_path(lost).exists():
-                repeats = tuple(self._cut_out(lost))
-                seconds = sum(r.seconds for r in repeats)
-                self.blocks.append(Block(number, lost.round, lost.number, repeats, seconds))
+            now = max([b.round for b in self.blocks], default=1)
+            round_ = now + any(b.round == now for b in mine)
+            lost = Next(number, round_, len(mine) + 1, (first,))
+            path = self._path("repeats", arm, f"{first:03}")
+            try:
+                if arm.workload is not None:
+                    path = self._block_path(lost)
+                    repeats = tuple(self._cut_out(lost)) if path.exists() else ()
+                else:
+                    # Nobody else knows how it ended: without its exit code it isn't finished.
+                    ended = path.exists() and load(path).exit_code == 0
+                    repeats = self._kept(lost) if ended else ()
+                seconds = _seconds(load(path)) if repeats else 0.0
+            except BadRun:
+                continue  # what can't be read any more is measured anew
+            if repeats:
+                self.blocks.append(Block(number, round_, lost.number, repeats, seconds))
                 self.write()
 
     def _path(self, kind: str, arm: Arm, end: str) -> Path:
@@ -263,11 +287,13 @@ class Bench:
         parts = []
         if last:
             parts.append(f"{sum(last) / len(last):.4g} J a repeat")
-        parts.append(f"{sum(energies):.4g} J so far")
+        if energies:
+            parts.append(f"{sum(energies):.4g} J so far")
         left = left_s(self.plan, self.blocks, self.spent_s)
         if left:
             parts.append(f"about {_duration(left)} to go")
-        tools.say(f"{self.plan.arms[chosen.arm].label}: {', '.join(parts)}")
+        if parts:
+            tools.say(f"{self.plan.arms[chosen.arm].label}: {', '.join(parts)}")
 
 
 def _operations(
@@ -299,6 +325,25 @@ def _operations(
             counting.kill()  # whoever is interrupted leaves nothing behind
 
 
+def _trouble(outcome: "Outcome") -> str | None:
+    """Why a process didn't end well, in words; None if it did."""
+    code = outcome.returncode
+    if not code:
+        return None
+    if outcome.asked_to_end or code in _SIGNALS:
+        return INTERRUPTED
+    if code > 0:
+        return f"ended with exit code {code}"
+    name = signal.Signals(-code).name
+    why = ", as Linux does where memory runs out" if -code == signal.SIGKILL else ""
+    return f"was killed by {name}{why}"
+
+
+def _seconds(run: Run) -> float:
+    """How long a run took, s; of one whose recorder was killed it isn't known, and 0."""
+    return ((run.end_ns or run.start_ns) - run.start_ns) / 1e9
+
+
 def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{max(seconds, 1):.0f} s"
@@ -306,18 +351,23 @@ def _duration(seconds: float) -> str:
 
 
 def check_arms(plan: Plan) -> None:
-    """Raise WorkloadUnavailable for any mistake, and for what can't run here, before the start."""
+    """Raise for any mistake, and for what can't run here, before the start.
+
+    WorkloadUnavailable for a workload, CannotStart for a command.
+    """
     labels = [arm.label for arm in plan.arms]
     if len(set(labels)) < len(labels):
         twice = next(label for label in labels if labels.count(label) > 1)
         raise WorkloadUnavailable(f"{twice} is asked for twice: give one of them other settings")
     heavy = False
     for arm in plan.arms:
-        if arm.workload is not None:
-            workload = load_workload(arm.workload, arm.settings)
-            require(workload.name, workload.packages)
-            heavy = heavy or workload.memory_b > HEAVY_B
-    if heavy and len(plan.arms) > 1:
+        if arm.workload is None:
+            check_command(arm.command[0])
+            continue
+        workload = load_workload(arm.workload, arm.settings)
+        require(workload.name, workload.packages)
+        heavy = heavy or workload.memory_b > HEAVY_B
+    if heavy:
         _preflight(plan)
 
 
@@ -335,6 +385,8 @@ def _preflight(plan: Plan) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             refused += done.stderr.strip().splitlines()
+    if len(plan.arms) == 1 and len(refused) == 1:
+        raise WorkloadUnavailable(refused[0].removeprefix("vidmeter: "))
     if refused:
         print("\n".join(refused), file=sys.stderr)
         raise WorkloadUnavailable(

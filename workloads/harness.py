@@ -11,11 +11,18 @@ repeat at another point of its cycle (Yang, Adámek, Armour, arXiv 2312.02741).
 one line on stderr if the workload can't run here.
 """
 
+import signal
+
+if __name__ == "__main__":
+    # Until the workload runs there is nothing to be closed, and an interrupt ends it without a
+    # word. It was held back until here: Python's own start would tell of it at length.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
 import argparse
 import json
 import os
 import random
-import signal
 import sys
 import tempfile
 import time
@@ -59,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         workload = load_workload(options.name, dict(options.set))
         _make_folder(options.out)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         run(workload, options.out, block, device=options.device, say=_say(options.progress))
     except VidmeterError as error:
         print(f"vidmeter: {error}", file=sys.stderr)
@@ -153,7 +161,7 @@ def _enough_memory(workload: Workload) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
+        if not _is_out_of_memory(error):
             raise
         smaller = [
             f"{name}={value}"
@@ -167,6 +175,14 @@ def _enough_memory(workload: Workload) -> Iterator[None]:
             f"{workload.name} ran out of memory (about {workload.memory_b / 1e9:.1f} GB were "
             f"expected to do): {advice}"
         ) from error
+
+
+def _is_out_of_memory(error: RuntimeError | MemoryError) -> bool:
+    """Whether memory was full: torch has a class for a GPU's, and only words for the rest."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    said = str(error).lower()
+    return any(w in said for w in ("out of memory", "can't allocate memory", "alloc_failed"))
 
 
 def _record(

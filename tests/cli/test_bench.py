@@ -191,6 +191,137 @@ def test_a_bench_that_was_killed_loses_no_finished_repeat(place: Place, own: str
     assert [b["number"] for b in state(place.folder / "b")["blocks"]] == [1, 2, 3]
 
 
+def test_a_command_that_fails_in_its_warm_up_is_said_and_the_other_is_measured(
+    place: Place,
+) -> None:
+    done = place.vidmeter(
+        "bench", "--sensor", place.curve(), "-o", "b", "--repeats", "2",
+        "--", "false", "---", "sleep", "0.1",
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "false ended with exit code 1" in done.stderr
+    assert [row["arm"] for row in rows(place.folder / "b")] == ["sleep 0.1"] * 2
+
+
+def test_what_a_failed_command_recorded_lies_apart_from_the_repeats(place: Place) -> None:
+    place.vidmeter(
+        "bench", "--quick", "--sensor", place.curve(), "-o", "b",
+        "--", "false", "---", "true",
+    )  # fmt: skip
+    assert [p.stem for p in (place.folder / "b/repeats").iterdir()] == ["true-001"]
+    assert [p.stem for p in (place.folder / "b/blocks").iterdir()] == ["false-001"]
+
+
+def unfinished(folder: Path, count: int) -> None:
+    """Make a bench one that was killed before its last blocks were noted."""
+    table = state(folder)
+    del table["blocks"][-count:]
+    (folder / "bench.json").write_text(json.dumps(table))
+
+
+def test_what_was_finished_when_it_was_killed_is_kept_in_its_own_round(
+    place: Place, own: str
+) -> None:
+    options = ("--repeats", "2", "--per-block", "1", "--sensor", place.curve(), *FAST)
+    done = place.vidmeter("bench", own, "--vs", "nap_s=0.1", "-o", "b", *options)
+    assert done.returncode == 0, done.stderr
+    before = state(place.folder / "b")["blocks"]
+    unfinished(place.folder / "b", 2)
+    done = place.vidmeter("bench", "--resume", "b", "--sensor", place.curve())
+    assert done.returncode == 0, done.stderr
+    after = state(place.folder / "b")["blocks"]
+    assert [(b["arm"], b["round"], b["repeats"]) for b in sorted(after, key=str)] == [
+        (b["arm"], b["round"], b["repeats"]) for b in sorted(before, key=str)
+    ]
+
+
+def test_a_command_that_had_ended_when_the_bench_was_killed_is_not_run_again(place: Place) -> None:
+    options = ("--repeats", "2", "--warmups", "0", "--sensor", place.curve())
+    count = 'echo >>count; test $(wc -l <count) -ne "$0"'
+    place.vidmeter("bench", "-o", "b", *options, "--", "sh", "-c", count, "0")
+    unfinished(place.folder / "b", 1)
+    done = place.vidmeter("bench", "--resume", "b", "--sensor", place.curve())
+    assert done.returncode == 0, done.stderr
+    assert len(rows(place.folder / "b")) == 2
+    assert (place.folder / "count").read_text().count("\n") == 2
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_an_interrupt_ends_the_bench_however_the_command_takes_it(place: Place, code: int) -> None:
+    taken = (
+        "import os, signal, time\n"
+        f"signal.signal(signal.SIGINT, lambda *_: os._exit({code}))\n"
+        "os.kill(os.getppid(), signal.SIGINT)\n"
+        "time.sleep(20)\n"
+    )
+    done = place.vidmeter(
+        "bench", "--repeats", "3", "--warmups", "0", "--sensor", place.curve(), "-o", "b",
+        "--", sys.executable, "-c", taken,
+    )  # fmt: skip
+    assert done.returncode == 130
+    assert "go on with: vidmeter bench --resume b" in done.stderr
+    finished = [r for b in state(place.folder / "b")["blocks"] for r in b["repeats"]]
+    assert len(finished) == (code == 0)
+
+
+def test_an_interrupt_while_a_workload_starts_is_no_traceback_and_ends_the_bench(
+    place: Place,
+) -> None:
+    (place.folder / "early.py").write_text(
+        "import os, signal, sys\n"
+        "from own import Sleepy as Early\n"
+        "if 'harness' in sys.argv[0]:\n"
+        "    os.kill(os.getppid(), signal.SIGINT)\n"
+        "    signal.pause()\n"
+    )
+    (place.folder / "own.py").write_text((ROOT / "tests/workloads/own.py").read_text())
+    done = place.vidmeter(
+        "bench", "early:Early", "own:Sleepy", "--repeats", "1", "--sensor", place.curve(),
+        "-o", "b", *FAST,
+    )  # fmt: skip
+    assert done.returncode == -signal.SIGINT
+    assert "Traceback" not in done.stderr
+    assert len(state(place.folder / "b")["blocks"]) <= 2
+
+
+def test_an_interrupt_before_anything_is_started_is_one_line(place: Place) -> None:
+    interrupting = (
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'vidmeter.cli.bench':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from vidmeter.cli import main\n"
+        "sys.exit(main(['bench', 'quick']))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", interrupting],
+        cwd=place.folder,
+        env=place.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (130, "vidmeter: interrupted\n")
+
+
+def test_memory_that_the_processor_has_not_got_is_told_as_a_card_s(place: Place) -> None:
+    (place.folder / "own.py").write_text((ROOT / "tests/workloads/own.py").read_text())
+    (place.folder / "large.py").write_text(
+        "from own import Sleepy\n"
+        "class Large(Sleepy):\n"
+        "    def generate(self, seed, out):\n"
+        '        raise RuntimeError("DefaultCPUAllocator: can\'t allocate memory: you tried")\n'
+    )
+    done = place.vidmeter(
+        "bench", "large:Large", "--quick", "--sensor", place.curve(), "-o", "b", *FAST
+    )
+    assert done.returncode == 2
+    assert "sleepy ran out of memory" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -202,6 +333,7 @@ def test_a_bench_that_was_killed_loses_no_finished_repeat(place: Place, own: str
         (["wan2.1-t2v-1.3b-tiny", "--vs", "wan2.1-t2v-1.3b-tiny"], "is asked for twice"),
         (["quick", "--", "true"], "workloads or commands after --, not both"),
         (["--", "true", "---"], "an empty command"),
+        (["--", "no-such-command", "---", "true"], "cannot start 'no-such-command': no such"),
         (["--repeats", "0"], "--repeats can't be 0"),
         (["--budget", "soon"], "is not like 90s, 10m or 2h"),
         (["typo.toml"], "suite typo.toml: 'wrkload' is none of"),
@@ -213,7 +345,7 @@ def test_a_mistake_is_one_line_before_anything_is_started(
 ) -> None:
     (place.folder / "typo.toml").write_text('[[wrkload]]\nname = "quick"\n')
     done = place.vidmeter("bench", *arguments)
-    assert done.returncode == 2
+    assert done.returncode == (127 if "cannot start" in message else 2)
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(place.folder.glob("vidmeter-bench*"))
@@ -234,7 +366,7 @@ def test_a_signal_ends_the_bench_as_it_ends_the_command(place: Place) -> None:
         "--", sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
     )  # fmt: skip
     assert done.returncode == 2
-    assert "ended with exit code -9" in done.stderr or "killed" in done.stderr
+    assert "was killed by SIGKILL, as Linux does where memory runs out" in done.stderr
 
 
 def listed(environ: dict[str, str], *names: str) -> str:

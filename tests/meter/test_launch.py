@@ -406,6 +406,39 @@ print(signal.pthread_sigmask(signal.SIG_BLOCK, ()) == {signal.SIGUSR2, signal.SI
     assert house.script(text).split() == ["SigBlk:", f"{(1 << 11) | (1 << 13):016x}", "True"]
 
 
+def test_a_signal_that_is_held_waits_until_the_program_lets_it_through(house: House) -> None:
+    program = """
+import os, signal, sys
+os.kill(os.getpid(), signal.SIGINT)
+print("here", flush=True)
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+print("never", flush=True)
+"""
+    text = f"""
+held = {{signal.SIGINT}}
+outcome = launch([sys.executable, "-c", {program!r}], environ=ENVIRON, held=held)
+print(outcome.returncode, signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+"""
+    assert house.script(text) == "here\n-2 set()\n"
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_that_somebody_asked_it_to_end_is_told_however_it_ends(house: House, code: int) -> None:
+    program = f"""
+import os, signal, time
+signal.signal(signal.SIGINT, lambda *_: os._exit({code}))
+os.kill(os.getppid(), signal.SIGINT)
+time.sleep(20)
+"""
+    text = f"""
+for command in ([sys.executable, "-c", {program!r}], ["false"]):
+    outcome = launch(command, environ=ENVIRON)
+    print(outcome.returncode, outcome.asked_to_end)
+"""
+    assert house.script(text) == f"{code} True\n1 False\n"
+
+
 def test_a_pipe_that_nobody_reads_ends_the_command_quietly(house: House) -> None:
     line = f"{' '.join(house.launcher)} yes | head -1; echo ${{PIPESTATUS[0]}}"
     ran = subprocess.run(["bash", "-c", line], env=house.environ, capture_output=True, timeout=20)

@@ -58,16 +58,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"vidmeter {vidmeter.__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     typed = next((a for a in arguments if not a.startswith("-")), None)
-    for name, text in VERBS.items():
-        sub = verbs.add_parser(name, help=text, description=_sentence(text), allow_abbrev=False)
-        if name == typed:
-            module = importlib.import_module(f"vidmeter.cli.{name}")
-            module.prepare(sub)
-            sub.set_defaults(run=module.run)
-            if getattr(module, "TAKES_COMMANDS", False):
-                arguments, commands = _split(arguments)
-                sub.set_defaults(commands=commands)
     try:
+        for name, text in VERBS.items():
+            sub = verbs.add_parser(name, help=text, description=_sentence(text), allow_abbrev=False)
+            if name == typed:
+                module = importlib.import_module(f"vidmeter.cli.{name}")
+                module.prepare(sub)
+                sub.set_defaults(run=module.run)
+                if getattr(module, "TAKES_COMMANDS", False):
+                    arguments, commands = _split(arguments)
+                    sub.set_defaults(commands=commands)
         parsed = parser.parse_args(arguments)
         code: int = parsed.run(parsed)
     except VidmeterError as error:
@@ -78,6 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
     except KeyboardInterrupt:
+        print("vidmeter: interrupted", file=sys.stderr)
         return 130
     return code
 

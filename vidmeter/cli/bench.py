@@ -11,6 +11,7 @@ from typing import Any
 from vidmeter.cli.options import UsageError, add_sensor_options, colors, order_of, positive, say
 from vidmeter.cli.run import meter_with_live_line
 from vidmeter.meter.command import Metered, check_room
+from vidmeter.meter.errors import VidmeterError
 from vidmeter.workloads.base import asked_for
 from vidmeter.workloads.bench import INTERRUPTED, STATE, Bench, Tools, check_arms
 from vidmeter.workloads.protocol import COMMANDS, QUICK, Arm, Plan, Rules
@@ -127,12 +128,17 @@ def run(arguments: argparse.Namespace) -> int:
         say(f"interrupted {doing}; go on with: vidmeter bench --resume {bench.folder}")
         _end(bench)
         return 130
+    except VidmeterError:
+        _end(bench)  # what was finished before, and then what is wrong
+        raise
     _end(bench)
     if stopped is not None:
         from vidmeter.meter.launch import end_like
 
         say(f"go on with: vidmeter bench --resume {bench.folder}")
-        end_like(stopped.outcome)
+        if stopped.outcome.returncode < 0:
+            end_like(stopped.outcome)
+        return 130
     troubled = [b for b in bench.blocks if b.trouble and b.trouble != INTERRUPTED]
     for block in troubled:
         say(f"{bench.plan.arms[block.arm].label} {block.trouble}")
