@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-FAILURES = (RuntimeError, AttributeError, ValueError, TypeError)
+FAILURES = (
+    RuntimeError, AttributeError, ValueError, TypeError, AssertionError, LookupError,
+)  # fmt: skip
 """What torch raises where a call into CUDA fails, or where it lacks one or has another."""
 FEW, MANY = 4, 256
 """Events read at one mark: while more are waiting for the GPU, and when it is done with all."""
@@ -142,11 +144,10 @@ class GpuClock:
             return None
         # Whatever is queued now would become part of the graph, and a question would break it:
         # any thread's, as torch captures by default.
-        return None if self._capturing or cuda.is_current_stream_capturing() else cuda
+        return None if self._capturing or _captures(cuda) else cuda
 
     def _track(self, cuda: "ModuleType", index: int) -> _Track:
-        uuid = getattr(cuda.get_device_properties(index), "uuid", None)
-        name = f"cuda:{index}" if uuid is None else f"GPU-{uuid}"
+        name = _name(cuda, index)
         if not self._closes:
             self._closes = True
             _close_at_exit(self.close)
@@ -218,6 +219,25 @@ class GpuClock:
         text = f"the times of phases on the GPU are missing: its clock can't be read ({reason})"
         now = time.monotonic_ns()
         self._write({"mark": "note", "kind": "hook_failed", "text": text, "t_ns": now})
+
+
+def _name(cuda: "ModuleType", index: int) -> str:
+    """A device's UUID as the driver writes it, or its number where torch knows no UUID."""
+    try:
+        uuid = getattr(cuda.get_device_properties(index), "uuid", None)
+    except FAILURES:
+        uuid = None
+    if uuid is None:
+        return f"cuda:{index}"
+    return str(uuid) if str(uuid).startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"
+
+
+def _captures(cuda: "ModuleType") -> bool:
+    """Whether a graph is being captured on the current stream; not, where it can't be asked."""
+    try:
+        return bool(cuda.is_current_stream_capturing())
+    except FAILURES:
+        return False
 
 
 def _close_at_exit(close: "Callable[[], None]") -> None:

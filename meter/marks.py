@@ -126,7 +126,7 @@ def begin(
     line: dict[str, Any] = {
         "mark": "begin",
         "id": phase_id,
-        "name": name,
+        "name": str(name),
         "t_ns": t_ns,
         "parent": _state.current.get(),
         "tid": threading.get_native_id(),
@@ -242,7 +242,7 @@ def append(line: "Mapping[str, Any]") -> None:
     key = (os.getpid(), where)
     fd = _state.files.get(key)
     try:
-        data = (json.dumps(line, separators=(",", ":")) + "\n").encode()
+        data = (json.dumps(line, separators=(",", ":"), default=_plain) + "\n").encode()
         if fd is None:
             fd = os.open(_file(where), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
             _state.files[key] = fd
@@ -253,6 +253,14 @@ def append(line: "Mapping[str, Any]") -> None:
         # The folder is gone because the run ended, or the disk is full. The program comes first:
         # it must not fail for a mark. The run shows the phase as never closed.
         _state.files.pop(key, None)
+
+
+def _plain(value: "Any") -> "int | float | str":
+    """What JSON has no form for: a number of another library is one, all else is its text."""
+    for kind, method in ((int, "__index__"), (float, "__float__")):
+        if hasattr(value, method):
+            return kind(value)
+    return str(value)
 
 
 def _who() -> bytes:

@@ -33,9 +33,17 @@ class _Marked:
         return span.result
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        span, active = self._stack.pop()
+        span, active = self._entered_here()
         active.__exit__(None, None, None)
         span.close(error)
+
+    def _entered_here(self) -> tuple[Any, AbstractContextManager[None]]:
+        """The latest of this thread or task: others may be in the same object's block."""
+        here = marks.current()
+        stack = tuple(self._stack)
+        entered = next((one for one in reversed(stack) if one[0].id == here), stack[-1])
+        self._stack.remove(entered)
+        return entered
 
     def __call__(self, function: F) -> F:
         """Decorate a function: plain, async, or a generator of either sort."""

@@ -67,6 +67,12 @@ class PipelineCall:
         self._phase = Phase("generate", **pipelinefacts.identity(pipeline))
         guarded("pipeline", self._watch)
 
+    def handed_over(
+        self, method: "Callable[..., Any]", args: "tuple[Any, ...]", kwargs: "dict[str, Any]"
+    ) -> None:
+        """A subclass's call goes on in that of its base, whose arguments are those that count."""
+        self._asked |= pipelinefacts.asked_for(self.pipeline, method, args, kwargs)
+
     def open(self, name: str) -> Phase:
         """Begin a part that isn't denoising; what was denoised is over then."""
         self._end_denoise()

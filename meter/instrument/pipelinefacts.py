@@ -66,8 +66,10 @@ def asked_for(
         return dict(kwargs)  # the call itself will say what is wrong with it
     bound.apply_defaults()
     asked: dict[str, Any] = dict(bound.arguments)
-    rest: dict[str, Any] = asked.pop("kwargs", {})
-    return {**asked, **rest}
+    for name, parameter in bound.signature.parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            asked |= asked.pop(name)
+    return asked
 
 
 def done(

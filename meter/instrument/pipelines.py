@@ -65,8 +65,10 @@ def _called(method: "Callable[..., Any]") -> "Callable[..., Any]":
     @functools.wraps(method)
     def __call__(self: "Any", *args: "Any", **kwargs: "Any") -> "Any":
         here = calls()
-        if any(call.pipeline is self for call in here):
-            return method(self, *args, **kwargs)  # a subclass that hands over to its base
+        for known in here:
+            if known.pipeline is self:
+                guarded("pipeline", known.handed_over, method, args, kwargs)
+                return method(self, *args, **kwargs)
         call = guarded("pipeline", PipelineCall, self, method, args, kwargs)
         if call is None:
             return method(self, *args, **kwargs)

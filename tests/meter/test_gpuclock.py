@@ -389,6 +389,38 @@ def test_a_failure_of_cuda_is_noted_once_and_the_program_goes_on(
     assert "Compile with" not in note.detail
 
 
+@pytest.mark.parametrize("missing", ["get_device_properties", "is_current_stream_capturing"])
+def test_what_only_refines_the_clock_may_be_missing(
+    one: Simulation, lines: Lines, missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("Torch not compiled with CUDA enabled")
+
+    monkeypatch.setattr(sys.modules["torch.cuda"], missing, refuse)
+    clock = GpuClock(lines.write)
+    one.launch(1)
+    number = clock.record()
+    clock.close()
+
+    found = lines.read()
+    assert number in {e.seq for e in found.gpu_events} and not found.events
+    expected = "cuda:0" if missing == "get_device_properties" else f"GPU-{one.gpus[0].uuid}"
+    assert {e.device for e in found.gpu_events} == {expected}
+
+
+def test_no_failure_of_torch_reaches_the_program(
+    one: Simulation, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("Invalid device id")
+
+    monkeypatch.setattr(sys.modules["torch.cuda"], "current_stream", refuse)
+
+    assert GpuClock(lines.write).record() is None
+    (note,) = lines.read().events
+    assert "Invalid device id" in note.detail
+
+
 def test_a_torch_that_lacks_a_function_is_noted_too(one: Simulation, lines: Lines) -> None:
     clock = GpuClock(lines.write)
     cuda = sys.modules["torch.cuda"]

@@ -7,9 +7,11 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import vidmeter
@@ -91,6 +93,55 @@ def test_tasks_and_threads_keep_their_own_place(folder: Path) -> None:
         ("outer",),
         ("outer", "c"),
         ("outer", "c", "inner"),
+    ]
+
+
+def test_one_object_may_be_entered_by_several_threads_at_once(folder: Path) -> None:
+    shared = vidmeter.phase("shared")
+    inside, out = threading.Event(), threading.Event()
+    left_ns = {}
+
+    def first() -> None:
+        with shared:
+            assert inside.wait(60)
+        left_ns[threading.get_native_id()] = time.monotonic_ns()
+        out.set()
+
+    def second() -> None:
+        with shared:
+            inside.set()
+            assert out.wait(60)
+            with vidmeter.phase("later"):
+                pass
+        left_ns[threading.get_native_id()] = time.monotonic_ns()
+
+    one, other = threading.Thread(target=first), threading.Thread(target=second)
+    one.start()
+    while not shared._stack:
+        time.sleep(0.001)
+    other.start()
+    one.join()
+    other.join()
+
+    phases = MarkReader(folder).read().phases
+    ends = {p.tid: p.end_ns or 0 for p in phases if p.name == "shared"}
+    assert set(ends) == set(left_ns)
+    # The one that left first ended first, and the other after what was inside it.
+    (later,) = (p for p in phases if p.name == "later")
+    assert sorted(ends, key=ends.__getitem__) == sorted(left_ns, key=left_ns.__getitem__)
+    assert min(ends.values()) < later.start_ns < (later.end_ns or 0) <= max(ends.values())
+
+
+def test_numbers_of_other_libraries_are_numbers_and_any_name_is_text(folder: Path) -> None:
+    with vidmeter.phase(5):  # type: ignore[arg-type]
+        vidmeter.work(tokens=np.int64(4))
+        vidmeter.work(frames=np.int16(9), fps=np.float32(8))
+
+    marked = MarkReader(folder).read()
+    assert [p.name for p in marked.phases] == ["5"]
+    assert [(w.unit, w.count, w.frames, w.fps) for w in marked.work] == [
+        ("tokens", 4, None, None),
+        ("video", 1, 9, 8.0),
     ]
 
 

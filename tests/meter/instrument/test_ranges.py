@@ -43,6 +43,26 @@ except KeyError:
     assert ended.marked.phases[-1].error == "KeyError"
 
 
+def test_each_domain_of_nvtx_has_a_stack_of_its_own(hooked: Running) -> None:
+    ended = hooked("""
+import nvtx, time
+nvtx.push_range("a", domain="one")
+nvtx.push_range("b", domain="two")
+nvtx.pop_range(domain="one")
+with nvtx.annotate("c", domain="one"):
+    nvtx.pop_range("two")
+    nvtx.push_range("d")
+nvtx.pop_range()
+nvtx.push_range("e")
+nvtx.pop_range()
+""")
+
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.tree == ["a", "a > b", "a > b > c", "a > b > c > d", "e"]
+    ends = sorted(ended.marked.phases, key=lambda p: p.end_ns or 0)
+    assert "".join(p.name for p in ends) == "abcde"
+
+
 def test_ranges_of_torch_are_phases_and_ours_are_ranges_in_their_own_numbers(
     hooked: Running,
 ) -> None:
