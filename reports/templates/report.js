@@ -83,7 +83,9 @@
     const made = [];
     for (let i = Math.ceil(from * length / step - 1e-9); i * step <= from * length + span; i++) {
       const label = document.createElement("span");
-      label.style.left = (i * step / length - from) * zoom * 100 + "%";
+      const place = (i * step / length - from) * zoom * 100;
+      label.style.left = place + "%";
+      if (place > 96) label.className = "end";
       label.textContent = clock(i * step, span);
       made.push(label);
     }
