@@ -160,7 +160,8 @@
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const step = { ArrowLeft: -0.005, ArrowRight: 0.005, PageUp: -0.05, PageDown: 0.05 }[event.key];
     const does = { "+": "in", "=": "in", "-": "out", 0: "all" }[event.key];
-    if (step) follow(now + step / zoom);
+    // A cursor that isn't shown begins in the middle of what is looked at closely.
+    if (step) follow((zoom > 1 ? seen() : now) + step / zoom);
     else if (does) act[does]();
     else if (event.key === "Home") follow(0);
     else if (event.key === "End") follow(1);
