@@ -11,7 +11,7 @@ from itertools import groupby
 from vidmeter.meter.device import Device
 from vidmeter.meter.summary import Caution, Summary
 
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_NUMBER = re.compile(r"(?:(?<=[(\s])[+-])?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 
 
 def cautions(summary: Summary) -> list[Caution]:

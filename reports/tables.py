@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from vidmeter.reports import benchwords as words
 from vidmeter.reports.arm import Arm
 from vidmeter.reports.comparison import Compared
+from vidmeter.reports.doubts import together
 from vidmeter.reports.format import digits, seconds, watts
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def frame(arms: Sequence[Arm], comparisons: Sequence[Compared] = ()) -> "pd.Data
     import pandas as pd
 
     against = {c.b.label: c for c in comparisons}
-    return pd.DataFrame([_row(n, arm, against.get(arm.label)) for n, arm in enumerate(arms)])
+    rows = [_row(n, arm, against.get(arm.label)) for n, arm in enumerate(arms)]
+    return pd.DataFrame(rows).fillna("")  # arms may answer in different figures
 
 
 def markdown(arms: Sequence[Arm], comparisons: Sequence[Compared] = ()) -> str:
@@ -80,6 +82,10 @@ def _notes(arms: Sequence[Arm], comparisons: Sequence[Compared]) -> list[str]:
             notes.append(words.sentence_of(c, a="A", b=words.letters(n)) + ".")
         if c.unlike:
             notes.append(f"A and {words.letters(n)} differ in {'; '.join(c.unlike)}.")
+    for doubt in together(arms):
+        if doubt.first:
+            about = f" ({doubt.about})" if doubt.about else ""
+            notes.append(f"Caution: {doubt.text}{about}.")
     return notes
 
 

@@ -83,7 +83,9 @@
     const made = [];
     for (let i = Math.ceil(from * length / step - 1e-9); i * step <= from * length + span; i++) {
       const label = document.createElement("span");
-      label.style.left = (i * step / length - from) * zoom * 100 + "%";
+      const place = (i * step / length - from) * zoom * 100;
+      label.style.left = place + "%";
+      if (place > 96) label.className = "end";
       label.textContent = clock(i * step, span);
       made.push(label);
     }
@@ -158,7 +160,8 @@
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const step = { ArrowLeft: -0.005, ArrowRight: 0.005, PageUp: -0.05, PageDown: 0.05 }[event.key];
     const does = { "+": "in", "=": "in", "-": "out", 0: "all" }[event.key];
-    if (step) follow(now + step / zoom);
+    // A cursor that isn't shown begins in the middle of what is looked at closely.
+    if (step) follow((zoom > 1 ? seen() : now) + step / zoom);
     else if (does) act[does]();
     else if (event.key === "Home") follow(0);
     else if (event.key === "End") follow(1);

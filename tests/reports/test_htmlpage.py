@@ -282,3 +282,12 @@ def test_commands_stand_as_code_and_no_line_ends_within_an_option_or_a_number():
         'state &lt;it&gt; with <span class="whole">--cpu-watts</span>, as'
         " <code>nvidia-smi -pl 700</code> does; ±5\N{NO-BREAK SPACE}% of 12.5\N{NO-BREAK SPACE}s"
     )
+
+
+def test_a_time_at_the_right_edge_is_written_to_its_left(exact):
+    """Else half of it would reach over a phone's edge."""
+    html = htmlpage.render(exact, summarize(exact))
+    axis = re.search(r'<div class="time".*?</div>', html, re.S)[0]
+    found = re.findall(r'<span( class="end")? style="left:([\d.]+)%">', axis)
+    assert [bool(end) for end, at in found] == [float(at) > 96 for _, at in found]
+    assert found[-1][0], "this run has a tick at its end"

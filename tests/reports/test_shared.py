@@ -68,3 +68,12 @@ def test_the_terminal_the_page_and_a_comparison_say_it_once():
     assert terminal.render(summary).count("its power limit was") == 1
     assert [caution.text for caution in page.cautions(summary)] == [text]
     assert text in [doubt.text for doubt in doubts(arm_of("eight", [(run, summary)]))]
+
+
+def test_numbers_with_signs_and_exponents_are_ranges_too():
+    text = "GPU {} NVIDIA H200: it says {} J ({} % over 3600 s)"
+    pair = [text.format(0, "2.1e+06", "+0.5"), text.format(1, "2.3e+06", "-1.5")]
+    (told,) = cautions(of_eight(*(Caution("quarantined", t) for t in pair)))
+    assert told.text == (
+        "GPUs 0, 1 NVIDIA H200: it says 2.1e+06 to 2.3e+06 J (-1.5 to +0.5 % over 3600 s)"
+    )
