@@ -141,7 +141,7 @@ def test_the_energy_of_a_run_is_the_true_one(runs: Runs, name: str) -> None:
 
     assert device["source"] == SORTS[name].source
     assert total["provenance"] == device["provenance"] == "measured"
-    assert total["coverage"] == 1
+    assert total["coverage"] > 0.999  # a machine that is busy may look late at first
     assert total["energy_j"] == pytest.approx(truth_j, rel=SORTS[name].within)
     assert total["low_j"] < truth_j < total["high_j"]
     assert summary["window"]["duration_s"] == pytest.approx(6, abs=0.5)
