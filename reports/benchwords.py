@@ -42,6 +42,11 @@ def sentence_of(c: Compared, *, a: str, b: str) -> str:
 
 def comparison_notes(c: Compared, *, a: str, b: str) -> list[str]:
     """What has to be known beside the sentence."""
+    return seen_notes(c, a=a, b=b) + unlike_notes(c, a=a, b=b)
+
+
+def seen_notes(c: Compared, *, a: str, b: str) -> list[str]:
+    """What was seen where nothing is claimed, and how far an arm is from itself."""
     notes, found = [], c.found
     if found is not None and found.verdict == "not distinguishable":
         text = f"What was seen: {b} takes {signed(found.ratio - 1)} against {a}"
@@ -53,7 +58,7 @@ def comparison_notes(c: Compared, *, a: str, b: str) -> list[str]:
             f"An arm was within {difference(found.aa_spread)} of itself in this session"
             + (f"; p = {found.p:.2g}." if found.p is not None else ".")
         )
-    return notes + unlike_notes(c, a=a, b=b)
+    return notes
 
 
 def unlike_notes(c: Compared, *, a: str, b: str) -> list[str]:
@@ -86,12 +91,21 @@ def phases_told(c: Compared) -> list[PhaseDifference]:
     return [p for p in c.phases if abs(p.difference.value) >= largest / 100][:MOST_PHASES]
 
 
-def by_weights(arms: Sequence[Arm]) -> list[list[Arm]]:
-    """Arms that may stand in one table: same figure, and random weights apart from others."""
-    groups: dict[tuple[str, bool], list[Arm]] = {}
+def together(arms: Sequence[Arm]) -> list[list[Arm]]:
+    """Arms that may stand in one table or picture: same figure, measured apart from what wasn't,
+    random weights apart from others.
+    """
+    groups: dict[tuple[str, bool, Provenance | None], list[Arm]] = {}
     for arm in arms:
-        groups.setdefault((arm.headline, arm.weights == "random"), []).append(arm)
+        key = (arm.headline, arm.weights == "random", arm.provenance)
+        groups.setdefault(key, []).append(arm)
     return list(groups.values())
+
+
+def unit_words(arm: Arm) -> str:
+    """The unit of its figure, with where that is from if it wasn't measured."""
+    measured = arm.provenance in (None, Provenance.MEASURED)
+    return arm.unit if measured else f"{arm.unit}, {arm.provenance}"
 
 
 def marks(arm: Arm) -> list[str]:
