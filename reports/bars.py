@@ -15,6 +15,7 @@ from vidmeter.reports.arm import Arm
 from vidmeter.reports.axes import Tick, plain_ticks
 from vidmeter.reports.benchwords import letters, unit_words
 from vidmeter.reports.format import digits, seconds
+from vidmeter.reports.likeness import fields
 
 _ABOVE = 1.08
 """How far an axis goes beyond what is drawn."""
@@ -139,9 +140,10 @@ def frontier(arms: Sequence[Arm], places: Mapping[str, int] | None = None) -> Pl
 
 
 def settings(arms: Sequence[Arm], places: Mapping[str, int] | None = None) -> list[Plane]:
-    """Energy against each setting that is a number and the only one in which the arms differ.
+    """Energy against each setting that is a number and the only thing in which the arms differ.
 
-    Arms of one workload that differ in nothing else; a picture for each setting with two values.
+    Also the card, what was counted and the versions are to be alike (`likeness.fields`); a picture
+    for each setting with two values.
     """
     found = known(arms, places)
     planes = []
@@ -150,7 +152,8 @@ def settings(arms: Sequence[Arm], places: Mapping[str, int] | None = None) -> li
         for k in found:
             value = k.arm.settings.get(name)
             if isinstance(value, int | float) and not isinstance(value, bool):
-                rest = (k.arm.workload, *((s, v) for s, v in k.arm.settings.items() if s != name))
+                alike_in = fields(k.arm.middle.run, k.arm.middle.summary)
+                rest = tuple((s, v) for s, v in alike_in.items() if s not in (name, "machine"))
                 alike.setdefault(rest, []).append((float(value), k))
         for points in alike.values():
             values = sorted({value for value, _ in points})
