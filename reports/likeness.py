@@ -15,7 +15,10 @@ from vidmeter.meter.work import ORIGINS
 VARIED = {"seed", "prompt"}
 """Settings that a protocol varies from repeat to repeat."""
 NONE = "none"
-_CALLED = ("class", "steps", "guidance", "batch", "dtype", "attention")
+_CALLED = {"pipeline": "class"} | {
+    name: name for name in ("steps", "guidance", "batch", "dtype", "attention")
+}
+"""Facts of a call by the name of the setting."""
 
 
 def is_call(phase: Phase) -> bool:
@@ -29,9 +32,10 @@ def settings(run: Run) -> dict[str, Any]:
     if stated:
         return dict(stated)
     calls = [phase.facts for phase in run.phases if is_call(phase)]
-    found = {name: _one(call.get(name) for call in calls) for name in _CALLED}
-    found = {"pipeline": found.pop("class")} | found | _of_videos(run)
-    return {name: value for name, value in found.items() if value is not None}
+    found = {
+        name: _one(call.get(fact) for call in calls) for name, fact in _CALLED.items() if calls
+    }
+    return {name: value for name, value in found.items() if value is not None} | _of_videos(run)
 
 
 def fields(run: Run, summary: Summary) -> dict[str, str]:
@@ -80,20 +84,20 @@ def shown(value: Any) -> str:
     """A value in words, `none` where there is none."""
     if isinstance(value, float):
         return f"{value:.10g}"
-    return NONE if value in (None, "") else str(value)
+    return str(value) if value is not None and value != "" else NONE
 
 
 def _of_videos(run: Run) -> dict[str, Any]:
     """Size and frames of a run's videos, by whom `meter.work` believes first of those who say."""
-    videos = [w for w in run.work if w.unit == "video"]
-    for origin in ORIGINS:
-        told = [w for w in videos if w.origin == origin and w.width and w.height and w.frames]
-        if told:
-            return {
-                "size": _one(f"{w.width}×{w.height}" for w in told),
-                "frames": _one(round(w.frames / (w.count or 1)) for w in told if w.frames),
-            }
-    return {}
+    told = [w for w in run.work if w.unit == "video" and w.width and w.height and w.frames]
+    if not told:
+        return {}
+    first = min((w.origin for w in told), key=ORIGINS.index)
+    best = [w for w in told if w.origin == first]
+    return {
+        "size": _one(f"{w.width}×{w.height}" for w in best),
+        "frames": _one(round((w.frames or 0) / (w.count or 1)) for w in best),
+    }
 
 
 def _one(values: Iterable[Any]) -> Any:
