@@ -4,7 +4,7 @@ Runs of a workload state their settings; of other runs those are taken that the 
 called with, and what their videos are like.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vidmeter.meter.device import Device, Kind
@@ -19,6 +19,17 @@ _CALLED = {"pipeline": "class"} | {
     name: name for name in ("steps", "guidance", "batch", "dtype", "attention")
 }
 """Facts of a call by the name of the setting."""
+_IMPORTED = {
+    "model": "model",
+    "model_id": "model",
+    "num_inference_steps": "steps",
+    "inference_steps": "steps",
+    "num_frames": "frames",
+    "batch_size": "batch",
+    "project_name": "project",
+    "window": "window",
+}
+"""Facts of imported runs by the name of the setting."""
 
 
 def is_call(phase: Phase) -> bool:
@@ -27,10 +38,13 @@ def is_call(phase: Phase) -> bool:
 
 
 def settings(run: Run) -> dict[str, Any]:
-    """What a run was told: as its workload states it, else as it was seen; empty if neither."""
+    """What a run was told, by its workload or its file, else as seen; empty if nothing is known."""
     stated = (run.workload or {}).get("settings")
     if stated:
         return dict(stated)
+    imported = run.environment.get("imported")
+    if imported:
+        return _of_import(imported)
     calls = [phase.facts for phase in run.phases if is_call(phase)]
     found = {
         name: _one(call.get(fact) for call in calls) for name, fact in _CALLED.items() if calls
@@ -85,6 +99,14 @@ def shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.10g}"
     return str(value) if value is not None and value != "" else NONE
+
+
+def _of_import(told: Mapping[str, Any]) -> dict[str, Any]:
+    """What another program's file says of the job."""
+    found = {name: told[key] for key, name in _IMPORTED.items() if told.get(key) is not None}
+    if told.get("width") and told.get("height"):
+        found["size"] = f"{told['width']}×{told['height']}"
+    return found
 
 
 def _of_videos(run: Run) -> dict[str, Any]:
