@@ -37,7 +37,8 @@ def sentence_of(c: Compared, *, a: str, b: str) -> str:
     if found.detectable is not None:
         seen = difference(found.detectable)
         return f"{text}: a difference of {seen} or more would have been seen, {of}"
-    return f"{text}: {of} {'is' if of == '1 round' else 'are'} too few to claim a difference"
+    few = f"{of}{'' if c.interleaved else ','} {'is' if of == '1 round' else 'are'} too few"
+    return f"{text}: {few} to claim a difference"
 
 
 def comparison_notes(c: Compared, *, a: str, b: str) -> list[str]:
@@ -64,6 +65,11 @@ def seen_notes(c: Compared, *, a: str, b: str) -> list[str]:
 def unlike_notes(c: Compared, *, a: str, b: str) -> list[str]:
     """What isn't alike beside the energy: no result goes without it."""
     notes = []
+    if c.with_gain and c.found is not None and c.found.low is not None:
+        notes.append(
+            f"{a} and {b} were measured by different sensors, whose gains don't cancel: they are in"
+            " the interval."
+        )
     if c.a.weights != c.b.weights:
         notes.append(
             f"The weights differ ({a}: {c.a.weights or 'none'}, {b}: {c.b.weights or 'none'}):"

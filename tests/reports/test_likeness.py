@@ -172,3 +172,17 @@ def test_imported_results_name_their_settings_and_are_compared_by_the_clip():
     assert found.unlike == (
         "model: wan and ltx", "steps: 50 and 30", "size: 832×480 and 704×480",
     )  # fmt: skip
+
+
+def test_the_sensors_gain_is_in_the_interval_unless_the_same_card_measured_both():
+    def arm(label, watts, uuid="GPU-0"):
+        return arm_of(label, [script(w, uuid=uuid) for w in watts])
+
+    a, b = [100.0, 100.1, 100.2, 100.1, 100.0], [103.0, 103.1, 103.2, 103.1, 103.0]
+    (same,) = compare([arm("a", a), arm("b", b)])
+    (other,) = compare([arm("a", a), arm("b", b, "GPU-1")])
+    assert (same.with_gain, same.found.verdict) == (False, "higher")
+    assert (other.with_gain, other.found.verdict) == (True, "not distinguishable")
+    assert other.found.ratio == same.found.ratio
+    text = benchtext.render([other.a, other.b], [other])
+    assert "A and B were measured by different sensors, whose gains don't cancel" in text
