@@ -11,7 +11,7 @@ one after the other nothing takes drift out, so the halves of each are held agai
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -96,6 +96,29 @@ def unpaired(a: Sequence[float], b: Sequence[float]) -> Comparison:
     sd = math.sqrt(float(one.var(ddof=1)) + float(other.var(ddof=1)))
     sds = (sd, math.sqrt(sum(noise)))
     return _told(mean, error, degrees, rounds=n, aa=aa, sds=sds)
+
+
+def with_gains(found: Comparison, *, a: tuple[float, float], b: tuple[float, float]) -> Comparison:
+    """A comparison of arms on two cards, whose sensors' gains don't fall out of the ratio.
+
+    `a` and `b` are the shares by which the truth may lie below and above an arm's mean because of
+    its gain, 95 %. They widen the interval in quadrature, on logarithms, and nothing is claimed
+    that this holds 1; p, which knows repeats alone, is None. ValueError for shares below 0, or a
+    whole below.
+    """
+    if min(*a, *b) < 0 or max(a[0], b[0]) >= 1:
+        raise ValueError("a gain leaves a share open that isn't negative, and below less than all")
+    below = math.hypot(math.log1p(-b[0]), math.log1p(a[1]))
+    above = math.hypot(math.log1p(b[1]), math.log1p(-a[0]))
+    if found.low is None or found.high is None:
+        return found
+    low = found.ratio * math.exp(-math.hypot(math.log(found.ratio / found.low), below))
+    high = found.ratio * math.exp(math.hypot(math.log(found.high / found.ratio), above))
+    seen = found.detectable
+    if seen is not None:
+        seen = math.expm1(math.hypot(math.log1p(seen), max(below, above)))
+    verdict = found.verdict if not low <= 1 <= high else "not distinguishable"
+    return replace(found, low=low, high=high, p=None, verdict=verdict, detectable=seen)
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ def rows(run: Run, summary: Summary) -> Iterator[Row]:
     """The rows of a run: those of the whole run, then of each of its phases. Unknown is None.
 
     Work in other units than video has two columns for each unit beside `COLUMNS`: `work_tokens`
-    and `j_per_tokens`.
+    and `j_per_token`.
     """
     head = _head(run, summary)
     yield from _window(head, summary, None)

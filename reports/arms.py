@@ -11,6 +11,7 @@ from vidmeter.meter.summary import Summary
 from vidmeter.reports.arm import Arm, Repeat
 from vidmeter.reports.likeness import settings
 
+PER_CLIP = "j_per_clip"
 HEADLINES = {
     "text-to-video": ("j_per_video_second", "J per second of video"),
     "language": ("j_per_output_token", "J per output token"),
@@ -65,9 +66,12 @@ def _task_seen(repeats: Sequence[Repeat]) -> str:
 
 
 def _figure_seen(repeats: Sequence[Repeat]) -> tuple[str, str]:
-    """The figure of runs that produced something else: per unit of it, if all did and it is one."""
+    """The figure of runs that produced something else: per unit of it, if all did and it is one.
+
+    Clips are such a unit where nobody says how long they are.
+    """
     known = [r for r in repeats if r.energy_j is not None]
-    of_each = [_other_units(r.summary).keys() for r in known]
+    of_each = [{*_other_units(r.summary), *({PER_CLIP} & r.per_unit.keys())} for r in known]
     units = set(of_each[0]).intersection(*of_each) if of_each else set()
     if len(units) != 1:
         return HEADLINES["command"]
@@ -117,4 +121,5 @@ def _per_unit(
     }
     found = {name: energy_j / count for name, count in units.items() if count}
     found |= {"wh_per_clip": energy_j / 3600 / clips} if clips else {}
+    found |= {PER_CLIP: energy_j / clips} if clips and not seconds else {}
     return _other_units(summary) | found

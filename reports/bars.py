@@ -7,14 +7,15 @@ that no other beats in both; a line joins them. Arms that answer with different 
 a picture.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from vidmeter.meter.statistics import Interval
 from vidmeter.reports.arm import Arm
 from vidmeter.reports.axes import Tick, plain_ticks
-from vidmeter.reports.benchwords import letters
+from vidmeter.reports.benchwords import letters, unit_words
 from vidmeter.reports.format import digits, seconds
+from vidmeter.reports.likeness import fields
 
 _ABOVE = 1.08
 """How far an axis goes beyond what is drawn."""
@@ -74,8 +75,11 @@ class Known(NamedTuple):
     seconds: float
 
 
-def known(arms: Sequence[Arm]) -> list[Known]:
-    """The arms whose figure is that of the first and is known, with their letters."""
+def known(arms: Sequence[Arm], places: Mapping[str, int] | None = None) -> list[Known]:
+    """The arms whose figure is that of the first and is known, with their letters.
+
+    `places` are the arms' own, by label, among all that the page tells of: they make the letters.
+    """
     found = []
     for n, arm in enumerate(arms):
         mean = arm.estimate
@@ -85,18 +89,19 @@ def known(arms: Sequence[Arm]) -> list[Known]:
         # Of a single run, what its readings leave open.
         ends = arm.absolute if mean.low is None else Interval(mean.low, mean.high or mean.low)
         low, high = (ends.low, ends.high) if ends else (None, None)
-        found.append(Known(letters(n), arm, mean.mean, low, high, each_s))
+        place = n if places is None else places[arm.label]
+        found.append(Known(letters(place), arm, mean.mean, low, high, each_s))
     return found
 
 
-def bars(arms: Sequence[Arm]) -> Bars | None:
+def bars(arms: Sequence[Arm], places: Mapping[str, int] | None = None) -> Bars | None:
     """Their energies side by side; None with fewer than two."""
-    found = known(arms)
+    found = known(arms, places)
     if len(found) < 2:
         return None
     top = max(max(k.energy, k.high or 0.0) for k in found) * _ABOVE
     return Bars(
-        found[0].arm.unit,
+        unit_words(found[0].arm),
         tuple(
             Bar(
                 k.letter,
@@ -112,9 +117,9 @@ def bars(arms: Sequence[Arm]) -> Bars | None:
     )
 
 
-def frontier(arms: Sequence[Arm]) -> Plane | None:
+def frontier(arms: Sequence[Arm], places: Mapping[str, int] | None = None) -> Plane | None:
     """Energy against time, for a unit of work; None with fewer than three arms."""
-    found = known(arms)
+    found = known(arms, places)
     if len(found) < 3:
         return None
     efficient = [
@@ -122,8 +127,8 @@ def frontier(arms: Sequence[Arm]) -> Plane | None:
         if not any(o.energy <= k.energy and o.seconds <= k.seconds and o != k for o in found)
     ]  # fmt: skip
     right = max(k.seconds for k in found) * _ABOVE
-    unit = found[0].arm.unit
-    per = unit.removeprefix("J per ")
+    unit = unit_words(found[0].arm)
+    per = found[0].arm.unit.removeprefix("J per ")
     return _plane(
         "Energy against time",
         f"seconds per {per}",
@@ -134,19 +139,21 @@ def frontier(arms: Sequence[Arm]) -> Plane | None:
     )
 
 
-def settings(arms: Sequence[Arm]) -> list[Plane]:
-    """Energy against each setting that is a number and the only one in which the arms differ.
+def settings(arms: Sequence[Arm], places: Mapping[str, int] | None = None) -> list[Plane]:
+    """Energy against each setting that is a number and the only thing in which the arms differ.
 
-    Arms of one workload that differ in nothing else; a picture for each setting with two values.
+    Also the card, what was counted and the versions are to be alike (`likeness.fields`); a picture
+    for each setting with two values.
     """
-    found = known(arms)
+    found = known(arms, places)
     planes = []
     for name in dict.fromkeys(key for k in found for key in k.arm.settings):
         alike: dict[tuple[Any, ...], list[tuple[float, Known]]] = {}
         for k in found:
             value = k.arm.settings.get(name)
             if isinstance(value, int | float) and not isinstance(value, bool):
-                rest = (k.arm.workload, *((s, v) for s, v in k.arm.settings.items() if s != name))
+                alike_in = fields(k.arm.middle.run, k.arm.middle.summary)
+                rest = tuple((s, v) for s, v in alike_in.items() if s not in (name, "machine"))
                 alike.setdefault(rest, []).append((float(value), k))
         for points in alike.values():
             values = sorted({value for value, _ in points})
@@ -155,7 +162,7 @@ def settings(arms: Sequence[Arm]) -> list[Plane]:
                 span = (values[0] - room, values[-1] - values[0] + 2 * room)
                 title = f"Energy against {name}"
                 line = sorted(points, key=lambda point: point[0])
-                planes.append(_plane(title, name, points[0][1].arm.unit, points, span, line))
+                planes.append(_plane(title, name, unit_words(points[0][1].arm), points, span, line))
     return planes
 
 
@@ -207,5 +214,5 @@ def _plane(
 def _text(k: Known) -> str:
     interval = ""
     if k.low is not None and k.high is not None:
-        interval = f" ({digits(k.low)} to {digits(k.high)})"
+        interval = f" ({digits(max(k.low, 0.0))} to {digits(k.high)})"
     return f"{digits(k.energy)} {k.arm.unit}{interval}, {seconds(k.arm.seconds)}"

@@ -35,6 +35,7 @@ def _comparison(c: Compared) -> dict[str, Any]:
         "b": c.b.label,
         "headline": c.a.headline,
         "interleaved": c.interleaved,
+        "with_gain": c.with_gain,
         "why_not": c.why,
         "unlike": list(c.unlike),
         "weights_differ": c.a.weights != c.b.weights,

@@ -48,6 +48,7 @@ class Verdict(NamedTuple):
 
     text: str
     notes: list[str]
+    unlike: list[str]
     a: str
     b: str
     unit: str
@@ -70,7 +71,8 @@ def render(
 ) -> str:
     """The page; `links` are relative addresses of pages of single repeats, by the arm's label."""
     verdicts = [_verdict(n, c) for n, c in enumerate(comparisons, 1)]
-    drawn = [picture(group) for group in words.by_weights(arms)]
+    places = {arm.label: n for n, arm in enumerate(arms)}
+    drawn = [picture(group) for group in words.together(arms)]
     return (
         templates()
         .get_template("bench.html")
@@ -86,8 +88,8 @@ def render(
             some=some,
             arms=[_answer(i, arm, (links or {}).get(arm.label)) for i, arm in enumerate(arms)],
             doubts=together(arms),
-            bars=[b for group in words.by_weights(arms) if (b := bars.bars(group))],
-            planes=[p for group in words.by_weights(arms) for p in _planes(group)],
+            bars=[b for group in words.together(arms) if (b := bars.bars(group, places))],
+            planes=[p for group in words.together(arms) for p in _planes(group, places)],
             pictures=[p for p in drawn if p],
             published=[p for arm in arms if (p := _published(arm))],
             facts=list(_facts(arms)),
@@ -105,7 +107,8 @@ def _verdict(n: int, c: Compared) -> Verdict:
     a, b = words.letters(0), words.letters(n)
     return Verdict(
         text=words.sentence_of(c, a=a, b=b),
-        notes=words.comparison_notes(c, a=a, b=b),
+        notes=words.seen_notes(c, a=a, b=b),
+        unlike=words.unlike_notes(c, a=a, b=b),
         a=a,
         b=b,
         unit=c.a.unit,
@@ -113,9 +116,9 @@ def _verdict(n: int, c: Compared) -> Verdict:
     )
 
 
-def _planes(arms: Sequence[Arm]) -> list[bars.Plane]:
-    plane = bars.frontier(arms)
-    return ([plane] if plane else []) + bars.settings(arms)
+def _planes(arms: Sequence[Arm], places: Mapping[str, int]) -> list[bars.Plane]:
+    plane = bars.frontier(arms, places)
+    return ([plane] if plane else []) + bars.settings(arms, places)
 
 
 def _title(arms: Sequence[Arm], *, compared: bool) -> str:

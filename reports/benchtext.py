@@ -34,7 +34,7 @@ def render(
     if not brief:
         blocks += [_where(n, c) for n, c in enumerate(comparisons, 1)]
     if len(arms) > 1:
-        blocks += [_table(group) for group in words.by_weights(arms)]
+        blocks += [_table(group) for group in words.together(arms)]
     blocks += [_arm(arm, bold) for arm in arms]
     blocks += [_published(arm) for arm in arms]
     told = together(arms)

@@ -37,11 +37,17 @@ def sentence_of(c: Compared, *, a: str, b: str) -> str:
     if found.detectable is not None:
         seen = difference(found.detectable)
         return f"{text}: a difference of {seen} or more would have been seen, {of}"
-    return f"{text}: {of} {'is' if of == '1 round' else 'are'} too few to claim a difference"
+    few = f"{of}{'' if c.interleaved else ','} {'is' if of == '1 round' else 'are'} too few"
+    return f"{text}: {few} to claim a difference"
 
 
 def comparison_notes(c: Compared, *, a: str, b: str) -> list[str]:
     """What has to be known beside the sentence."""
+    return seen_notes(c, a=a, b=b) + unlike_notes(c, a=a, b=b)
+
+
+def seen_notes(c: Compared, *, a: str, b: str) -> list[str]:
+    """What was seen where nothing is claimed, and how far an arm is from itself."""
     notes, found = [], c.found
     if found is not None and found.verdict == "not distinguishable":
         text = f"What was seen: {b} takes {signed(found.ratio - 1)} against {a}"
@@ -53,12 +59,17 @@ def comparison_notes(c: Compared, *, a: str, b: str) -> list[str]:
             f"An arm was within {difference(found.aa_spread)} of itself in this session"
             + (f"; p = {found.p:.2g}." if found.p is not None else ".")
         )
-    return notes + unlike_notes(c, a=a, b=b)
+    return notes
 
 
 def unlike_notes(c: Compared, *, a: str, b: str) -> list[str]:
     """What isn't alike beside the energy: no result goes without it."""
     notes = []
+    if c.with_gain and c.found is not None and c.found.low is not None:
+        notes.append(
+            f"{a} and {b} were measured by different sensors, whose gains don't cancel: they are in"
+            " the interval."
+        )
     if c.a.weights != c.b.weights:
         notes.append(
             f"The weights differ ({a}: {c.a.weights or 'none'}, {b}: {c.b.weights or 'none'}):"
@@ -86,12 +97,21 @@ def phases_told(c: Compared) -> list[PhaseDifference]:
     return [p for p in c.phases if abs(p.difference.value) >= largest / 100][:MOST_PHASES]
 
 
-def by_weights(arms: Sequence[Arm]) -> list[list[Arm]]:
-    """Arms that may stand in one table: same figure, and random weights apart from others."""
-    groups: dict[tuple[str, bool], list[Arm]] = {}
+def together(arms: Sequence[Arm]) -> list[list[Arm]]:
+    """Arms that may stand in one table or picture: same figure, measured apart from what wasn't,
+    random weights apart from others.
+    """
+    groups: dict[tuple[str, bool, Provenance | None], list[Arm]] = {}
     for arm in arms:
-        groups.setdefault((arm.headline, arm.weights == "random"), []).append(arm)
+        key = (arm.headline, arm.weights == "random", arm.provenance)
+        groups.setdefault(key, []).append(arm)
     return list(groups.values())
+
+
+def unit_words(arm: Arm) -> str:
+    """The unit of its figure, with where that is from if it wasn't measured."""
+    measured = arm.provenance in (None, Provenance.MEASURED)
+    return arm.unit if measured else f"{arm.unit}, {arm.provenance}"
 
 
 def marks(arm: Arm) -> list[str]:

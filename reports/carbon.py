@@ -31,12 +31,17 @@ class NoIntensity(VidmeterError):
 
 
 class Intensity(NamedTuple):
-    """The CO2e of electricity, g/kWh: where, who says so, and of which year (None: not said)."""
+    """The CO2e of electricity, g/kWh: where, who says so, and of which year (None: not said).
+
+    `country` is its code of three letters, `cloud` its provider and region; None for others.
+    """
 
     g_per_kwh: float
     place: str
     source: str
     year: int | None
+    country: str | None = None
+    cloud: tuple[str, str] | None = None
 
 
 def stated(g_per_kwh: float) -> Intensity:
@@ -66,7 +71,7 @@ def by_country(country: str) -> Intensity:
             f" {_OTHERWISE}"
         )
     source = f"Our World in Data, as kept in {_version()}"
-    return Intensity(float(g_per_kwh), row["country_name"], source, row.get("year"))
+    return Intensity(float(g_per_kwh), row["country_name"], source, row.get("year"), code)
 
 
 def by_cloud_region(provider: str, region: str) -> Intensity:
@@ -94,9 +99,9 @@ def by_cloud_region(provider: str, region: str) -> Intensity:
         raise NoIntensity(f"{provider} has no region {region!r}{near}")
     where = ", ".join(part for part in (row["city"], row["country_name"]) if part)
     source = f"{row['source']}, as kept in {_version()}"
-    return Intensity(
-        float(row["impact"]), f"{row['provider']} {row['region']} ({where})", source, None
-    )
+    place = f"{row['provider']} {row['region']} ({where})"
+    cloud = (row["provider"], row["region"])
+    return Intensity(float(row["impact"]), place, source, None, cloud=cloud)
 
 
 @cache

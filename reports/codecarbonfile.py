@@ -18,6 +18,7 @@ from vidmeter.meter.device import Kind
 from vidmeter.meter.errors import BadRun
 from vidmeter.meter.run import Run
 from vidmeter.meter.summary import DeviceEnergy, Summary
+from vidmeter.reports.carbon import Intensity
 
 COLUMNS = (
     "timestamp", "project_name", "run_id", "experiment_id", "duration", "emissions",
@@ -32,8 +33,8 @@ JOULES_PER_KWH = 3.6e6
 _PARTS = {"cpu": Kind.CPU, "gpu": Kind.GPU, "ram": Kind.DRAM}
 
 
-def render(runs: Sequence[tuple[Run, Summary]], *, g_per_kwh: float | None = None) -> str:
-    """A row for each run; `g_per_kwh` is the grid's intensity, without which emissions are empty.
+def render(runs: Sequence[tuple[Run, Summary]], *, intensity: Intensity | None = None) -> str:
+    """A row for each run; `intensity` is the grid's, without which emissions are empty.
 
     `BadRun` for a simulated run, because no column could say that it is one.
     """
@@ -46,17 +47,17 @@ def render(runs: Sequence[tuple[Run, Summary]], *, g_per_kwh: float | None = Non
                 f"run {run.id} is simulated, which no column of CodeCarbon could say:"
                 " it is not written in that form"
             )
-        row = _row(run, summary, g_per_kwh)
+        row = _row(run, summary, intensity)
         writer.writerow({name: "" if value is None else value for name, value in row.items()})
     return out.getvalue()
 
 
-def _row(run: Run, summary: Summary, g_per_kwh: float | None) -> dict[str, Any]:
+def _row(run: Run, summary: Summary, intensity: Intensity | None) -> dict[str, Any]:
     told = {part: _of_kind(summary, kind) for part, kind in _PARTS.items()}
     joules = {part: _joules(energies) for part, energies in told.items()}
     seconds = summary.duration_s
     kwh = _kwh(summary.total.energy_j)
-    emissions_kg = None if kwh is None or g_per_kwh is None else kwh * g_per_kwh / 1000
+    emissions_kg = None if kwh is None or intensity is None else kwh * intensity.g_per_kwh / 1000
     environment = summary.environment
     memory_b = environment.get("memory_b")
     return {
@@ -69,6 +70,7 @@ def _row(run: Run, summary: Summary, g_per_kwh: float | None) -> dict[str, Any]:
         **{f"{part}_power": _watts(energy_j, seconds) for part, energy_j in joules.items()},
         **{f"{part}_energy": _kwh(energy_j) for part, energy_j in joules.items()},
         "energy_consumed": kwh,
+        **_place(intensity),
         "os": environment.get("system"),
         "python_version": environment.get("python"),
         "cpu_count": environment.get("logical_cpus"),
@@ -79,6 +81,18 @@ def _row(run: Run, summary: Summary, g_per_kwh: float | None) -> dict[str, Any]:
         "tracking_mode": "machine",
         "gpu_utilization_percent": _utilization(summary, told["gpu"]),
     }
+
+
+def _place(intensity: Intensity | None) -> dict[str, str]:
+    """Where it ran, as far as that was stated with the intensity."""
+    if intensity is None:
+        return {}
+    if intensity.cloud:
+        provider, region = intensity.cloud
+        return {"cloud_provider": provider, "cloud_region": region, "on_cloud": "Y"}
+    if intensity.country:
+        return {"country_name": intensity.place, "country_iso_code": intensity.country}
+    return {}
 
 
 def _of_kind(summary: Summary, kind: Kind) -> list[DeviceEnergy]:

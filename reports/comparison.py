@@ -17,9 +17,10 @@ from vidmeter.meter.comparing import (
     difference_in_pairs,
     paired,
     unpaired,
+    with_gains,
 )
 from vidmeter.reports.arm import Arm, Repeat, began
-from vidmeter.reports.likeness import NONE, cards, fields
+from vidmeter.reports.likeness import NONE, cards, counted, fields
 
 Process = Sequence[Repeat]
 """The repeats of one process, or of one round of a bench."""
@@ -43,6 +44,7 @@ class Compared(NamedTuple):
     """B against A. `found` is None where they have no ratio, and `why` says why not.
 
     `interleaved` says that processes of both took turns. `unlike` are fields that differ, in words.
+    `with_gain` says that the sensors' gains are in the interval: they fall out on one card alone.
     """
 
     a: Arm
@@ -52,6 +54,7 @@ class Compared(NamedTuple):
     interleaved: bool
     unlike: tuple[str, ...]
     phases: tuple[PhaseDifference, ...]
+    with_gain: bool = False
 
 
 def compare(arms: Sequence[Arm]) -> list[Compared]:
@@ -69,7 +72,24 @@ def _compared(a: Arm, b: Arm) -> Compared:
         found = paired([(a.mean_of(one), b.mean_of(other)) for one, other in pairs])
     else:
         found = unpaired(a.process_means, b.process_means)
-    return Compared(a, b, found, None, bool(pairs), unlike, tuple(_phases(a, b, pairs)))
+    gains = None if _one_sensor(a, b) else _gains(a, b)
+    if gains is not None:
+        found = with_gains(found, a=gains[0], b=gains[1])
+    phases = tuple(_phases(a, b, pairs))
+    return Compared(a, b, found, None, bool(pairs), unlike, phases, gains is not None)
+
+
+def _gains(a: Arm, b: Arm) -> tuple[tuple[float, float], tuple[float, float]] | None:
+    """What the gain of both arms' sensors leaves open; None where it isn't known."""
+    found = [(low, high) for low, high in (a.gain, b.gain) if low is not None and high is not None]
+    return (found[0], found[1]) if len(found) == 2 else None
+
+
+def _one_sensor(a: Arm, b: Arm) -> bool:
+    """Whether the very same devices measured both, so that their gain falls out of a ratio."""
+    one, other = ({d.uuid for d in counted(arm.middle.summary)} for arm in (a, b))
+    hosts = {arm.middle.run.environment.get("host") for arm in (a, b)}
+    return one == other and (len(hosts) == 1 or bool(cards(a.middle.summary)))
 
 
 def _why_not(a: Arm, b: Arm) -> str | None:

@@ -13,6 +13,8 @@ from vidmeter.reports.footprint import Equivalent, Footprint, Line, Price, Span,
 from vidmeter.reports.format import digits, joules, watt_hours
 
 TITLE = "footprint"
+_KEYS = ("g_per_kwh", "place", "source", "year")
+"""What is said of an intensity."""
 _MASSES = (("t", 1e6), ("kg", 1e3), ("g", 0.1), ("mg", 0.0))
 _GRAMS = {"t": 1e6, "kg": 1e3, "g": 1.0, "mg": 1e-3}
 _BLOCKS = {
@@ -88,7 +90,7 @@ def document(found: Footprint) -> dict[str, Any]:
     """The footprint as plain JSON values; null is not asked for, or not known."""
     intensity, price = found.terms.intensity, found.terms.price
     return {
-        "intensity": intensity._asdict() if intensity else None,
+        "intensity": {k: getattr(intensity, k) for k in _KEYS} if intensity else None,
         "price": price._asdict() if price else None,
         "metered": _values(found.metered) if found.metered else None,
         "added": [_values(line) for line in found.added],
@@ -151,7 +153,7 @@ def _plain(value: float) -> str:
 def _intensity(terms: Terms) -> str:
     if terms.intensity is None:
         return ""
-    g_per_kwh, place, source, year = terms.intensity
+    g_per_kwh, place, source, year, *_ = terms.intensity
     when = "" if source.startswith("stated") else f", {year or 'year not said'}"
     where = "" if source.startswith("stated") else f"{place}, "
     return f"{g_per_kwh:g} g/kWh, {where}{source}{when}"

@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 from vidmeter.meter.rows import weights
 from vidmeter.meter.run import Run
 from vidmeter.meter.summary import Summary
-from vidmeter.reports import about, beside, footprintwords, page
+from vidmeter.reports import about, beside, footprintwords, page, terminal
 from vidmeter.reports import format as people
 from vidmeter.reports.chart import HEIGHT, WIDTH, chart
 from vidmeter.reports.course import HEIGHT as HEIGHT_OF_COURSE
@@ -52,6 +52,7 @@ def render(run: Run, summary: Summary, footprint: Footprint | None = None) -> st
             answer=page.answer(summary),
             trust=page.trust(summary),
             net=page.net(summary),
+            parts=[page.sentence(words) for words in terminal.other_answers(summary)],
             others=others,
             compares=page.sentence(beside.sentence(others)) if others else "",
             source_of=beside.source,

@@ -4,7 +4,7 @@ Runs of a workload state their settings; of other runs those are taken that the 
 called with, and what their videos are like.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vidmeter.meter.device import Device, Kind
@@ -15,7 +15,21 @@ from vidmeter.meter.work import ORIGINS
 VARIED = {"seed", "prompt"}
 """Settings that a protocol varies from repeat to repeat."""
 NONE = "none"
-_CALLED = ("class", "steps", "guidance", "batch", "dtype", "attention")
+_CALLED = {"pipeline": "class"} | {
+    name: name for name in ("steps", "guidance", "batch", "dtype", "attention")
+}
+"""Facts of a call by the name of the setting."""
+_IMPORTED = {
+    "model": "model",
+    "model_id": "model",
+    "num_inference_steps": "steps",
+    "inference_steps": "steps",
+    "num_frames": "frames",
+    "batch_size": "batch",
+    "project_name": "project",
+    "window": "window",
+}
+"""Facts of imported runs by the name of the setting."""
 
 
 def is_call(phase: Phase) -> bool:
@@ -24,14 +38,18 @@ def is_call(phase: Phase) -> bool:
 
 
 def settings(run: Run) -> dict[str, Any]:
-    """What a run was told: as its workload states it, else as it was seen; empty if neither."""
+    """What a run was told, by its workload or its file, else as seen; empty if nothing is known."""
     stated = (run.workload or {}).get("settings")
     if stated:
         return dict(stated)
+    imported = run.environment.get("imported")
+    if imported:
+        return _of_import(imported)
     calls = [phase.facts for phase in run.phases if is_call(phase)]
-    found = {name: _one(call.get(name) for call in calls) for name in _CALLED}
-    found = {"pipeline": found.pop("class")} | found | _of_videos(run)
-    return {name: value for name, value in found.items() if value is not None}
+    found = {
+        name: _one(call.get(fact) for call in calls) for name, fact in _CALLED.items() if calls
+    }
+    return {name: value for name, value in found.items() if value is not None} | _of_videos(run)
 
 
 def fields(run: Run, summary: Summary) -> dict[str, str]:
@@ -80,20 +98,28 @@ def shown(value: Any) -> str:
     """A value in words, `none` where there is none."""
     if isinstance(value, float):
         return f"{value:.10g}"
-    return NONE if value in (None, "") else str(value)
+    return str(value) if value is not None and value != "" else NONE
+
+
+def _of_import(told: Mapping[str, Any]) -> dict[str, Any]:
+    """What another program's file says of the job."""
+    found = {name: told[key] for key, name in _IMPORTED.items() if told.get(key) is not None}
+    if told.get("width") and told.get("height"):
+        found["size"] = f"{told['width']}×{told['height']}"
+    return found
 
 
 def _of_videos(run: Run) -> dict[str, Any]:
     """Size and frames of a run's videos, by whom `meter.work` believes first of those who say."""
-    videos = [w for w in run.work if w.unit == "video"]
-    for origin in ORIGINS:
-        told = [w for w in videos if w.origin == origin and w.width and w.height and w.frames]
-        if told:
-            return {
-                "size": _one(f"{w.width}×{w.height}" for w in told),
-                "frames": _one(round(w.frames / (w.count or 1)) for w in told if w.frames),
-            }
-    return {}
+    told = [w for w in run.work if w.unit == "video" and w.width and w.height and w.frames]
+    if not told:
+        return {}
+    first = min((w.origin for w in told), key=ORIGINS.index)
+    best = [w for w in told if w.origin == first]
+    return {
+        "size": _one(f"{w.width}×{w.height}" for w in best),
+        "frames": _one(round((w.frames or 0) / (w.count or 1)) for w in best),
+    }
 
 
 def _one(values: Iterable[Any]) -> Any:

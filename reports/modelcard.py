@@ -12,6 +12,7 @@ import vidmeter
 from vidmeter.meter.device import Provenance
 from vidmeter.meter.errors import BadRun
 from vidmeter.meter.summary import Summary
+from vidmeter.reports.carbon import Intensity
 
 TRAINING_TYPES = ("pre-training", "fine-tuning")
 _MISSING = {
@@ -23,11 +24,11 @@ _MISSING = {
 def render(
     summary: Summary,
     *,
-    g_per_kwh: float,
+    intensity: Intensity,
     training_type: str | None = None,
     location: str | None = None,
 ) -> str:
-    """The block between the two lines of dashes; `g_per_kwh` is the grid's intensity.
+    """The block between the two lines of dashes; `intensity` is the grid's.
 
     `BadRun` where the energy isn't known, or is a simulation's.
     """
@@ -37,13 +38,13 @@ def render(
     if total.energy_j is None:
         raise BadRun(f"run {summary.run_id} has no energy to state: see `vidmeter show`")
     grams, low, high = (
-        None if j is None else j / 3.6e6 * g_per_kwh
+        None if j is None else j / 3.6e6 * intensity.g_per_kwh
         for j in (total.energy_j, total.low_j, total.high_j)
     )
     lines = ["---", "co2_eq_emissions:", f"  emissions: {grams!r}  # g CO2eq"]
     if low is not None and high is not None:
         lines[-1] += f", 95 % interval of the energy: {low:.4g} to {high:.4g}"
-    lines.append(f"  source: {_text(_source(summary, g_per_kwh))}")
+    lines.append(f"  source: {_text(_source(summary, intensity))}")
     for key, value in (("training_type", training_type), ("geographical_location", location)):
         lines.append(f"  {key}: {_text(value)}" if value else f"  # {key}: {_MISSING[key]}")
     if hardware := _hardware(summary):
@@ -51,7 +52,7 @@ def render(
     return "\n".join([*lines, "---", ""])
 
 
-def _source(summary: Summary, g_per_kwh: float) -> str:
+def _source(summary: Summary, intensity: Intensity) -> str:
     total = summary.total
     how = (total.provenance or Provenance.MEASURED).value
     imported = summary.environment.get("imported")
@@ -59,9 +60,12 @@ def _source(summary: Summary, g_per_kwh: float) -> str:
     if imported:
         by = f"{imported['program']}, imported by {by}"
     kwh = (total.energy_j or 0.0) / 3.6e6
-    return (
-        f"{by}: {kwh:.4g} kWh {how} ({total.boundary}), times {g_per_kwh:g} g CO2eq/kWh as stated"
-    )
+    whose = "as stated"
+    if intensity.country or intensity.cloud:
+        year = f", {intensity.year}" if intensity.year else ""
+        whose = f"({intensity.place}: {intensity.source}{year})"
+    grid = f"{intensity.g_per_kwh:g} g CO2eq/kWh {whose}"
+    return f"{by}: {kwh:.4g} kWh {how} ({total.boundary}), times {grid}"
 
 
 def _hardware(summary: Summary) -> str:

@@ -16,6 +16,9 @@ _NUMBER = re.compile(r"(?:(?<=[(\s])[+-])?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 
 def cautions(summary: Summary) -> list[Caution]:
     """The doubts about a run, in their order; one for all devices of a name that share it."""
+    names = [(e.device.kind, e.device.name) for e in summary.devices]
+    if len(set(names)) == len(names):
+        return list(summary.cautions)
     devices = {f"{e.device.label}: ": e.device for e in summary.devices}
     groups: dict[tuple[str, ...], list[tuple[Caution, Device | None, str]]] = {}
     for n, caution in enumerate(summary.cautions):

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from vidmeter.meter.statistics import Interval
 from vidmeter.reports.arm import Arm, Repeat
 from vidmeter.reports.axes import Tick, plain_ticks
+from vidmeter.reports.benchwords import unit_words
 from vidmeter.reports.format import digits
 
 _AROUND = 0.06
@@ -73,7 +74,7 @@ def picture(arms: Sequence[Arm]) -> Picture | None:
     half = max((high - low) / 2 * (1 + 2 * _AROUND), abs(middle) * _NARROWEST / 2) or 1.0
     left, span = middle - half, 2 * half
     return Picture(
-        known[0].unit,
+        unit_words(known[0]),
         tuple(_strip(arm, left, span) for arm in known),
         plain_ticks(left, span),
         left <= 0,

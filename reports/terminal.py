@@ -124,14 +124,14 @@ def _answer(summary: Summary, bold: str) -> list[str]:
         lines.append("  " + " · ".join(rest))
     if work := work_in_words(summary.work):
         lines.append(f"  {work}")
-    lines += [f"  {line}" for line in _other_answers(summary)]
+    lines += [f"  {line}" for line in other_answers(summary)]
     lines.append("  " + _in_all(summary, bold if not lines else "{}") + mark)
     if summary.net:
         lines.append("  " + net_in_words(summary.net))
     return lines
 
 
-def _other_answers(summary: Summary) -> list[str]:
+def other_answers(summary: Summary) -> list[str]:
     """The same figure for the phases that made video."""
     return [
         f"{digits(unit.value)} J per second of video in {phase.path[0]} alone{_between(unit)}"

@@ -45,7 +45,7 @@ def test_the_runs_of_two_folders_are_held_against_each_other(folders: Place) -> 
 
 def test_a_glance_at_two_single_runs_gives_a_ratio_and_claims_nothing(folders: Place) -> None:
     done = folders.vidmeter("compare", "old/0.vidmeter", "new/5.vidmeter")
-    assert "1 and 1 runs, not interleaved are too few to claim a difference" in done.stdout
+    assert "1 and 1 runs, not interleaved, are too few to claim a difference" in done.stdout
     assert "B takes +15.4 % against A" in done.stdout
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from benchmarks.error_rates import apart, claims, count
-from vidmeter.meter.comparing import paired, rounds_needed, unpaired
+from vidmeter.meter.comparing import paired, rounds_needed, unpaired, with_gains
 
 ROUNDS = st.lists(st.tuples(st.floats(90.0, 110.0), st.floats(90.0, 110.0)), min_size=2, max_size=9)
 NOT = "not distinguishable"
@@ -175,3 +175,36 @@ def test_smaller_differences_and_restless_arms_need_more_rounds() -> None:
     assert rounds_needed(1e-9, 0.01) is None
     with pytest.raises(ValueError, match="positive"):
         rounds_needed(0.0, 0.01)
+
+
+def test_gains_of_two_cards_widen_a_ratio_in_quadrature_and_hold_back_claims() -> None:
+    clear = paired([(100 + n, 103 + 1.03 * n) for n in (0, 0.1, 0.2, 0.1, 0.0, 0.3)])
+    assert clear.verdict == "higher" and clear.low is not None and clear.high is not None
+    exact = with_gains(clear, a=(0.0, 0.0), b=(0.0, 0.0))
+    assert (exact.low, exact.high) == pytest.approx((clear.low, clear.high), rel=1e-12)
+    assert exact.verdict == "higher"
+    wide = with_gains(clear, a=(0.05, 0.05), b=(0.05, 0.05))
+    assert wide.low is not None and wide.high is not None
+    half = math.hypot(math.log(clear.high / clear.ratio), math.log(1.05), math.log(0.95))
+    assert math.log(wide.high / wide.ratio) == pytest.approx(half)
+    assert wide.low < 1 < wide.high
+    assert (wide.verdict, wide.p) == ("not distinguishable", None)
+    assert wide.detectable is not None and wide.detectable > 0.05
+    large = paired([(100 + n, 150 + 1.5 * n) for n in (0, 0.1, 0.2, 0.1, 0.0, 0.3)])
+    assert with_gains(large, a=(0.05, 0.05), b=(0.05, 0.05)).verdict == "higher"
+    with pytest.raises(ValueError, match="isn't negative"):
+        with_gains(clear, a=(-0.1, 0.0), b=(0.0, 0.0))
+
+
+def test_gains_of_two_cards_leave_the_truth_inside_in_93_to_97_of_100_comparisons() -> None:
+    """The gains of two sensors are normal around 1; 5 % is the half-width of their 95 %."""
+    draw, held, trials, truth = np.random.default_rng(22), 0, 2000, 1.04
+    for _ in range(trials):
+        gain_a, gain_b = np.exp(draw.normal(0, math.log(1.05) / 1.96, 2))
+        a = gain_a * 100 * np.exp(draw.normal(0, 0.02, 6))
+        b = gain_b * 100 * truth * np.exp(draw.normal(0, 0.02, 6))
+        share = (1 - 1 / 1.05, 0.05)
+        found = with_gains(unpaired(a.tolist(), b.tolist()), a=share, b=share)
+        assert found.low is not None and found.high is not None
+        held += found.low <= truth <= found.high
+    assert 0.93 <= held / trials <= 0.97

@@ -55,3 +55,13 @@ def test_energy_is_drawn_against_the_one_setting_that_differs():
     other = arm_of("other", videos([[100.0]], settings={"steps": 50, "frames": 121}))
     (again,) = settings([*groups, other])
     assert len(again.dots) == 3, "what differs in two settings is not on the line"
+
+
+def test_no_line_joins_a_setting_on_two_cards():
+    def of(label, steps, card):
+        settings = {"steps": steps}
+        return videos([[100.0], [101.0]], arm=label, settings=settings, card=card)
+
+    one = of("a", 10, "NVIDIA H200") + of("b", 20, "NVIDIA H200")
+    assert len(settings(arms(one))) == 1
+    assert settings(arms(of("a", 10, "NVIDIA H200") + of("b", 20, "NVIDIA L40S"))) == []

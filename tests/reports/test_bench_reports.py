@@ -227,3 +227,39 @@ def test_no_interval_goes_below_nothing():
     text = benchtext.render(wide)
     assert "  0 to " in text and "-" not in text.split("in true joules")[0].splitlines()[-1]
     assert "95\N{NO-BREAK SPACE}% interval: 0 to " in benchpage.render(wide)
+
+
+def test_what_was_not_measured_is_never_drawn_on_an_axis_with_what_was():
+    measured = commands("a", [100, 101]) + commands("b", [110, 111])
+    played = commands("c", [50, 51], provenance=Provenance.SIMULATED)
+    played += commands("d", [60, 61], provenance=Provenance.SIMULATED)
+    found = arms(measured + played)
+    page = benchpage.render(found, compare(found))
+    figures = re.findall(r'<figure class="lengths">.*?</figure>', page, re.S)
+    names = [re.findall(r"<b>(.)</b> (\w)", figure) for figure in figures]
+    assert names == [[("A", "a"), ("B", "b")], [("C", "c"), ("D", "d")]], "letters are the page's"
+    assert "J per run, simulated" not in figures[0] and "J per run, simulated" in figures[1]
+    strips = re.findall(r'<figure class="strips">.*?</figure>', page, re.S)
+    assert len(strips) == 2 and "J per run, simulated" in strips[1]
+    assert benchtext.render(found).count("mean  a repeat") == 2
+
+
+def test_no_bar_says_that_an_interval_goes_below_nothing():
+    found = arms(commands("a", [10, 100]) + commands("b", [10, 101]))
+    page = benchpage.render(found)
+    assert "(0 to " in page and not re.search(r"\([-−]\d", page.partition("</style>")[2])
+
+
+def test_what_differs_is_never_folded_away_on_a_page():
+    groups = [("a", 50), ("b", 10), ("c", 20), ("d", 30), ("e", 40)]
+    pairs = [
+        pair
+        for label, steps in groups
+        for pair in videos([[100.0], [101.0]], arm=label, settings={"steps": steps})
+    ]
+    found = arms(pairs)
+    page = benchpage.render(found, compare(found))
+    open_to_all = re.sub(r"<details>.*?</details>", "", page, flags=re.S)
+    for _, steps in groups[1:]:
+        assert f"They differ in steps: 50 and {steps}." in open_to_all
+    assert "An arm was within" in page and "An arm was within" not in open_to_all

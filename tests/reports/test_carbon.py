@@ -57,7 +57,7 @@ def test_a_country_is_found_by_codes_and_name(name):
 
     version = metadata.version("codecarbon")
     source = f"Our World in Data, as kept in codecarbon {version}"
-    assert found == Intensity(row["carbon_intensity"], "Germany", source, row["year"])
+    assert found == Intensity(row["carbon_intensity"], "Germany", source, row["year"], "DEU")
 
 
 @needs_codecarbon
@@ -99,7 +99,7 @@ def test_a_cloud_region_is_what_its_provider_publishes():
     assert found.g_per_kwh == float(row["impact"])
     assert found.place == "gcp europe-west3 (Frankfurt, Germany)"
     assert row["source"] in found.source
-    assert found.year is None
+    assert (found.year, found.cloud) == (None, ("gcp", "europe-west3"))
 
 
 @needs_codecarbon

@@ -17,6 +17,7 @@ from vidmeter.meter.run import Run, Trace
 from vidmeter.meter.sample import Quantity, Series
 from vidmeter.meter.summarize import summarize
 from vidmeter.reports import codecarbonfile, modelcard
+from vidmeter.reports.carbon import by_cloud_region, by_country, stated
 
 S = 1_000_000_000
 STARTED = 1_700_000_000
@@ -95,10 +96,30 @@ def test_what_is_known_of_the_machine_is_told_and_the_rest_is_empty():
 
 
 def test_emissions_are_in_kg_where_an_intensity_is_stated():
-    (row,) = rows(everything(), g_per_kwh=500.0)
+    (row,) = rows(everything(), intensity=stated(500.0))
 
     assert float(row["emissions"]) == pytest.approx(0.0165 * 0.5)
     assert float(row["emissions_rate"]) == pytest.approx(0.0165 * 0.5 / 100)
+
+
+def test_a_stated_country_or_cloud_region_has_its_columns():
+    pytest.importorskip("codecarbon")
+    (row,) = rows(everything(), intensity=by_country("fr"))
+    assert (row["country_name"], row["country_iso_code"]) == ("France", "FRA")
+    assert (row["cloud_provider"], row["on_cloud"]) == ("", "")
+    (row,) = rows(everything(), intensity=by_cloud_region("gcp", "europe-west3"))
+    assert (row["cloud_provider"], row["cloud_region"]) == ("gcp", "europe-west3")
+    assert (row["country_name"], row["on_cloud"]) == ("", "Y")
+
+
+def test_a_model_card_says_whose_intensity_it_takes_and_of_which_year():
+    pytest.importorskip("codecarbon")
+    france = by_country("FRA")
+    text = modelcard.render(summarize(everything()), intensity=france)
+    assert f"(France: {france.source}, {france.year})" in text and "as stated" not in text
+    assert "400 g CO2eq/kWh as stated" in modelcard.render(
+        summarize(everything()), intensity=stated(400.0)
+    )
 
 
 def test_a_model_is_not_mixed_into_a_measurement():
@@ -150,7 +171,7 @@ def test_a_simulation_goes_into_no_form_that_can_not_say_so():
     with pytest.raises(BadRun, match="simulated"):
         rows(simulated)
     with pytest.raises(BadRun, match="simulated"):
-        modelcard.render(summarize(simulated), g_per_kwh=400.0)
+        modelcard.render(summarize(simulated), intensity=stated(400.0))
 
 
 def fields(text):
@@ -168,7 +189,10 @@ def fields(text):
 
 def test_the_model_card_is_in_grams():
     text = modelcard.render(
-        summarize(everything()), g_per_kwh=400.0, training_type="fine-tuning", location='"Q", CA'
+        summarize(everything()),
+        intensity=stated(400.0),
+        training_type="fine-tuning",
+        location='"Q", CA',
     )
 
     found = fields(text)
@@ -185,7 +209,9 @@ def test_the_model_card_is_in_grams():
 
 def test_yaml_reads_the_model_card():
     yaml = pytest.importorskip("yaml")
-    text = modelcard.render(summarize(everything()), g_per_kwh=400.0, location="Quebec: Canada # 1")
+    text = modelcard.render(
+        summarize(everything()), intensity=stated(400.0), location="Quebec: Canada # 1"
+    )
 
     document = next(yaml.safe_load_all(text))
 
@@ -193,7 +219,7 @@ def test_yaml_reads_the_model_card():
 
 
 def test_what_was_not_stated_is_left_out_of_the_model_card_and_named():
-    text = modelcard.render(summarize(everything()), g_per_kwh=400.0)
+    text = modelcard.render(summarize(everything()), intensity=stated(400.0))
 
     assert list(fields(text)) == ["emissions", "source", "hardware_used"]
     assert "# training_type: pre-training or fine-tuning" in text
@@ -202,7 +228,7 @@ def test_what_was_not_stated_is_left_out_of_the_model_card_and_named():
 
 def test_a_model_card_without_an_energy_is_refused():
     with pytest.raises(BadRun, match="no energy"):
-        modelcard.render(summarize(replace(everything(), traces={})), g_per_kwh=400.0)
+        modelcard.render(summarize(replace(everything(), traces={})), intensity=stated(400.0))
 
 
 def test_codecarbon_itself_appends_to_the_file_without_a_new_header(tmp_path):
@@ -224,7 +250,9 @@ def test_codecarbon_itself_appends_to_the_file_without_a_new_header(tmp_path):
 
 def test_hugging_face_reads_the_model_card():
     hub = pytest.importorskip("huggingface_hub")
-    text = modelcard.render(summarize(everything()), g_per_kwh=400.0, location="Quebec, Canada")
+    text = modelcard.render(
+        summarize(everything()), intensity=stated(400.0), location="Quebec, Canada"
+    )
 
     card = hub.ModelCard(text)
 

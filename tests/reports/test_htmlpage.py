@@ -11,7 +11,7 @@ import pytest
 from vidmeter.meter.device import Provenance
 from vidmeter.meter.run import Trace
 from vidmeter.meter.summarize import summarize
-from vidmeter.reports import htmlpage
+from vidmeter.reports import htmlpage, terminal
 from vidmeter.reports.chart import HEIGHT, WIDTH, chart
 from vidmeter.reports.htmlpage import prose
 
@@ -291,3 +291,11 @@ def test_a_time_at_the_right_edge_is_written_to_its_left(exact):
     found = re.findall(r'<span( class="end")? style="left:([\d.]+)%">', axis)
     assert [bool(end) for end, at in found] == [float(at) > 96 for _, at in found]
     assert found[-1][0], "this run has a tick at its end"
+
+
+def test_the_figure_of_the_phase_that_made_the_video_stands_with_the_answer(exact):
+    summary = summarize(exact)
+    (words,) = terminal.other_answers(summary)
+    html = htmlpage.render(exact, summary)
+    answer = html.partition('id="answer"')[2].partition("</section>")[0]
+    assert words.split(" (")[0] in answer.replace("\N{NO-BREAK SPACE}", " ")

@@ -1,11 +1,15 @@
 """What has to be alike: of scripts as it was seen, between groups and within them."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tests.reports.benches import Pair, repeat
 from vidmeter.meter.device import Provenance
+from vidmeter.meter.importing import ml_energy
+from vidmeter.meter.importing.building import Given
 from vidmeter.meter.run import Phase, Work
 from vidmeter.meter.summarize import summarize
 from vidmeter.reports import benchcsv, benchtext
@@ -147,3 +151,38 @@ def test_runs_that_all_made_one_unit_are_compared_by_it():
     assert dict(zip(header, first, strict=True))["j_per_token"] == "2.0"
     (other,) = compare([a, arm_of("c", [tokens(100.0, 4, "images")])])
     assert other.why == "one answers in J per token, the other in J per image"
+
+
+def test_imported_results_name_their_settings_and_are_compared_by_the_clip():
+    def result(name, **changed):
+        told = {
+            "model": "wan", "num_prompts": 10, "total_runtime": 100.0, "total_energy": 42000.0,
+            "num_inference_steps": 50, "num_frames": 16, "batch_size": 1, "height": 480,
+            "width": 832, "gpu_model": "H100", **changed,
+        }  # fmt: skip
+        given = Given(Path(name), json.dumps(told), name * 8)
+        (run,) = ml_energy.read(given)
+        return run, summarize(run)
+
+    other = result("b.json", model="ltx", num_inference_steps=30, num_prompts=5, width=704)
+    a, b = arm_of("a", [result("a.json")]), arm_of("b", [other])
+    (found,) = compare([a, b])
+    assert (a.unit, a.estimate.mean) == ("J per clip", 4200.0)
+    assert found.found.ratio == pytest.approx(2.0), "of half as many clips"
+    assert found.unlike == (
+        "model: wan and ltx", "steps: 50 and 30", "size: 832×480 and 704×480",
+    )  # fmt: skip
+
+
+def test_the_sensors_gain_is_in_the_interval_unless_the_same_card_measured_both():
+    def arm(label, watts, uuid="GPU-0"):
+        return arm_of(label, [script(w, uuid=uuid) for w in watts])
+
+    a, b = [100.0, 100.1, 100.2, 100.1, 100.0], [103.0, 103.1, 103.2, 103.1, 103.0]
+    (same,) = compare([arm("a", a), arm("b", b)])
+    (other,) = compare([arm("a", a), arm("b", b, "GPU-1")])
+    assert (same.with_gain, same.found.verdict) == (False, "higher")
+    assert (other.with_gain, other.found.verdict) == (True, "not distinguishable")
+    assert other.found.ratio == same.found.ratio
+    text = benchtext.render([other.a, other.b], [other])
+    assert "A and B were measured by different sensors, whose gains don't cancel" in text

@@ -170,15 +170,15 @@ def _foreign(
     """Runs in a form of another program."""
     from vidmeter.reports import codecarbonfile, modelcard
 
-    g_per_kwh = terms.intensity.g_per_kwh if terms and terms.intensity else None
+    intensity = terms.intensity if terms else None
     if form == "codecarbon":
-        return codecarbonfile.render(pairs, g_per_kwh=g_per_kwh)
+        return codecarbonfile.render(pairs, intensity=intensity)
     if len(pairs) > 1:
         raise UsageError("report: a model card shows one run")
-    assert g_per_kwh is not None  # checked before anything was written
+    assert intensity is not None  # checked before anything was written
     return modelcard.render(
         pairs[0][1],
-        g_per_kwh=g_per_kwh,
+        intensity=intensity,
         training_type=arguments.training_type,
         location=arguments.location,
     )
