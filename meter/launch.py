@@ -169,7 +169,7 @@ class _Child:
         if self.trouble is None:
             try:
                 listener()
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001 - kept, and told later
                 self.trouble = error
 
     def look(self) -> int | None:

@@ -29,8 +29,11 @@ def failed(where: str, error: BaseException) -> None:
     """Note that something of ours failed, once for each place."""
     if where not in _said:
         _said.add(where)
-        text = f"marking {where} failed: {type(error).__name__}: {error}"
-        marks.note("hook_failed", text[:300])
+        try:
+            text = f"marking {where} failed: {type(error).__name__}: {error}"
+            marks.note("hook_failed", text[:300])
+        except Exception:  # noqa: BLE001 - what can't even be said
+            pass
 
 
 def around(

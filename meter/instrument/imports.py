@@ -74,11 +74,11 @@ class _Finder:
             finally:
                 if first:
                     self._importing.discard(thread)
-                    _mark_import(name, began_ns)
+                    _guarded("import", _mark_import, name, began_ns)
             if name in FRAMEWORKS:
-                _say_version(name, module)
+                _guarded("import", _say_version, name, module)
             for adapter in adapters or ():
-                _adapt(adapter, module)
+                _guarded(adapter, _adapt, adapter, module)
 
         try:
             spec.loader.exec_module = exec_module
@@ -112,15 +112,14 @@ def _say_version(name: str, module: "ModuleType") -> None:
 
 
 def _adapt(adapter: str, module: "ModuleType") -> None:
-    from . import guard
+    from importlib import import_module
 
-    def adapt() -> None:
-        from importlib import import_module
+    place, _, function = adapter.partition(":")
+    work: Callable[[ModuleType], None] = getattr(import_module(f".{place}", __package__), function)
+    work(module)
 
-        place, _, function = adapter.partition(":")
-        work: Callable[[ModuleType], None] = getattr(
-            import_module(f".{place}", __package__), function
-        )
-        work(module)
 
-    guard.guarded(adapter, adapt)
+def _guarded(where: str, function: "Callable[..., Any]", *args: "Any") -> None:
+    from . import guard  # when a framework is there: most programs have none
+
+    guard.guarded(where, function, *args)

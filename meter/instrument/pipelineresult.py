@@ -4,17 +4,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+_KINDS = ("frames", "videos", "images")
+
 
 def shape_of(result: "Any", asked: "dict[str, Any]") -> "dict[str, Any]":
     """Number and size of the videos or images that came out, from their shapes."""
     if asked.get("output_type") == "latent":
         return {}
-    for kind in ("frames", "videos", "images"):
-        out = getattr(result, kind, None)
-        if out is not None:
-            break
-    else:
-        out = result[0] if isinstance(result, tuple) and result else None
+    out = _made(result, asked.get("output"))
     if out is None:
         return {}
     shape = getattr(out, "shape", None)
@@ -23,6 +20,17 @@ def shape_of(result: "Any", asked: "dict[str, Any]") -> "dict[str, Any]":
     if isinstance(out, list | tuple) and out:
         return _of_list(out)
     return {}
+
+
+def _made(result: "Any", output: "Any") -> "Any":
+    """The videos or images in what came out; `output` is what a modular pipeline was asked for."""
+    for kind in _KINDS:
+        found = result.get(kind) if isinstance(result, dict) else getattr(result, kind, None)
+        if found is not None:
+            return found
+    if output in _KINDS:
+        return result
+    return result[0] if isinstance(result, tuple) and result else None
 
 
 def _of_array(shape: "list[int]") -> "dict[str, Any]":

@@ -161,6 +161,17 @@ def two_that_share_their_models() -> list[str]:
     return [name for name in ("encode", "decode") if name in vars(first.vae)]
 
 
+@scenario
+def modular() -> None:
+    from diffusers.modular_pipelines.ltx import LTXAutoBlocks
+
+    pipe = LTXAutoBlocks().init_pipeline()
+    pipe.update_components(**ltx().components)
+    pipe.set_progress_bar_config(disable=True)
+    for output in ("videos", ["videos"], None):
+        generate(pipe, output=output, output_type="np")
+
+
 class MadeOfAnother(DiffusionPipeline):  # type: ignore[misc]
     """Hands over to a pipeline of the same models; keeps less than it is made with."""
 

@@ -225,6 +225,25 @@ def test_a_failure_of_ours_is_a_note_and_the_script_never_feels_it(
     assert "pipelines:watch" in "".join(event.detail for event in ended.marked.events)
 
 
+@pytest.mark.parametrize(
+    ("broken", "said"), [("begin", True), ("process", True), ("append", False)]
+)
+def test_a_hook_whose_marks_fail_is_felt_by_no_import(
+    hooked: Running, tmp_path: Path, broken: str, said: bool
+) -> None:
+    (tmp_path / "torch.py").write_text("import time; time.sleep(0.06)\n__version__ = '1'\n")
+
+    ended = hooked(
+        "from _vidmeter import marks\n"
+        f"def fail(*_, **__): raise ZeroDivisionError\nmarks.{broken} = fail\n"
+        "import torch; print(torch.__version__)"
+    )
+
+    assert (ended.code, ended.out, ended.err) == (0, "1\n", "")
+    details = [event.detail for event in ended.marked.events]
+    assert details == (["marking import failed: ZeroDivisionError: "] if said else [])
+
+
 def test_a_place_where_nothing_can_be_written_harms_nobody(hooked: Running) -> None:
     ended = hooked(MARK, VIDMETER_MARKS="/nowhere/at/all")
     direct = subprocess.run(

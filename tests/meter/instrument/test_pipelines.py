@@ -185,6 +185,20 @@ def test_two_at_once_that_share_their_models_keep_apart_and_leave_nothing_behind
         assert mine == generated()
 
 
+def test_a_modular_pipeline_has_its_phases_and_its_work_whatever_it_is_asked_to_return(
+    ended: Ended,
+) -> None:
+    calls = [facts for path, p in within(ended, "modular") if (facts := p.facts) and len(path) == 1]
+
+    assert tree(ended, "modular").count("generate > denoise > step") == 9
+    assert [(f["class"], f["steps"], f["frames"]) for f in calls] == [
+        ("LTXModularPipeline", 3, 9)
+    ] * 3
+    assert [(w.unit, w.count, w.frames, w.width) for w in works(ended, "modular")] == [
+        ("video", 1, 9, 96)
+    ] * 3
+
+
 def test_what_a_pipeline_hands_over_to_another_is_marked_and_counted_once(ended: Ended) -> None:
     assert tree(ended, "one_made_of_another") == [
         "generate", *(f"generate > {path}" for path in generated()),
