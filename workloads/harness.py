@@ -234,6 +234,7 @@ def _set_up_process(settings: Mapping[str, str]) -> None:
     warnings.filterwarnings("ignore", message="`torch_dtype` is deprecated")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     # Threads that spin at barriers burn a core each while they wait, which would be measured.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
