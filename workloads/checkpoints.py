@@ -6,10 +6,12 @@ import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import vidmeter
 from vidmeter.meter.errors import WorkloadUnavailable
+from vidmeter.workloads.memory import is_out_of_memory
 
 RANDOM, HUB = "random", "hub"
 HEADER_B = 1 << 16
@@ -43,7 +45,9 @@ def load_weights(
     try:
         with vidmeter.phase("weights"):
             loaded = open_at(place)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except _errors_of_loading() as error:
+        if is_out_of_memory(error):
+            raise
         raise WorkloadUnavailable(_why(workload, repository, where, error)) from error
     facts: dict[str, Any] = {"weights": where if where == HUB else "path", "checkpoint": place}
     if where != HUB:
@@ -63,6 +67,14 @@ def fingerprint(folder: Path) -> str:
         with path.open("rb") as file:
             digest.update(file.read(HEADER_B))
     return digest.hexdigest()
+
+
+def _errors_of_loading() -> tuple[type[Exception], ...]:
+    """What the frameworks raise for files that are missing, damaged or of something else."""
+    from safetensors import SafetensorError
+
+    damaged = (EOFError, UnpicklingError, SafetensorError)
+    return (OSError, ValueError, KeyError, RuntimeError, *damaged)
 
 
 def hub_offline() -> bool:

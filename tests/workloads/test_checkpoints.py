@@ -11,7 +11,8 @@ import pytest
 
 from vidmeter.meter.errors import WorkloadUnavailable
 from vidmeter.workloads.base import load_workload, models
-from vidmeter.workloads.checkpoints import fingerprint
+from vidmeter.workloads.checkpoints import fingerprint, load_weights
+from vidmeter.workloads.language.text_generation import TextGeneration
 from vidmeter.workloads.video.text_to_video import TextToVideo
 
 UNIT: dict[str, object] = {"height": 64, "width": 96, "frames": 9, "steps": 2}
@@ -134,6 +135,29 @@ def test_what_is_no_checkpoint_is_refused_in_one_line(checkpoint: Path, tmp_path
         assert "\n" not in str(refused.value)
     with pytest.raises(WorkloadUnavailable, match=r"a WanTransformer3DModel, not a Mochi"):
         loaded("mochi-1-tiny", checkpoint, frames=7)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_damaged_file_of_weights_is_told_in_one_line(tmp_path: Path) -> None:
+    built = load_workload("gpt-2-tiny")
+    assert isinstance(built, TextGeneration)
+    built.prepare("cpu")
+    built._network.save_pretrained(tmp_path)
+    path = tmp_path / "model.safetensors"
+    for size in (path.stat().st_size // 2, 1):
+        path.write_bytes(path.read_bytes()[:size])
+        with pytest.raises(WorkloadUnavailable, match="is no checkpoint that can be loaded: "):
+            load_workload("gpt-2-tiny", {"weights": str(tmp_path)}).prepare("cpu")
+
+
+def test_memory_that_is_too_small_for_a_checkpoint_is_no_fault_of_the_checkpoint(
+    tmp_path: Path,
+) -> None:
+    def full(_: str) -> None:
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        load_weights("w", "owner/name", str(tmp_path), full)
 
 
 @pytest.mark.parametrize(
