@@ -107,6 +107,9 @@ class Workload(Protocol):
         ...
 
 
+_PARTS = tuple(sorted(name for name in vars(Workload) if not name.startswith("_")))
+"""What every workload has, by name."""
+
 FAMILIES = (
     "vidmeter.workloads.video.wan",
     "vidmeter.workloads.video.ltx",
@@ -183,12 +186,23 @@ def _from_dotted_path(name: str, settings: Mapping[str, object]) -> Workload:
         raise WorkloadUnavailable(f"{name!r} is no workload: write module:attribute")
     try:
         module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
+    except (ImportError, SyntaxError) as error:
         raise WorkloadUnavailable(f"workload {name!r} can't be imported: {error}") from error
     make = getattr(module, attribute, None)
     if not callable(make):
         raise WorkloadUnavailable(f"workload {name!r}: {module_name} has no callable {attribute!r}")
-    return cast(Callable[[Mapping[str, object]], Workload], make)(dict(settings))
+    try:
+        workload = cast(Callable[[Mapping[str, object]], Workload], make)(dict(settings))
+    except TypeError as error:
+        raise WorkloadUnavailable(
+            f"workload {name!r} can't be made of its settings: {error}"
+        ) from error
+    lacks = [part for part in _PARTS if not hasattr(workload, part)]
+    if lacks:
+        raise WorkloadUnavailable(
+            f"{name!r} makes no workload: it has no {', '.join(lacks)} (docs/bench.md shows one)"
+        )
+    return workload
 
 
 def settle(
@@ -200,9 +214,9 @@ def settle(
     """
     for name in stated:
         if name not in parameters:
-            raise WorkloadUnavailable(
-                f"{workload} has no setting {name!r}; it has {', '.join(parameters)}"
-            )
+            near = difflib.get_close_matches(name, parameters, n=1, cutoff=0.7)
+            there_is = f": did you mean {near[0]}?" if near else f"; it has {', '.join(parameters)}"
+            raise WorkloadUnavailable(f"{workload} has no setting {name!r}{there_is}")
     return {
         name: _value(f"{workload}: {name}", parameter, stated.get(name, parameter.default))
         for name, parameter in parameters.items()

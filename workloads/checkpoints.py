@@ -3,15 +3,34 @@ goes wrong on the way."""
 
 import hashlib
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import vidmeter
 from vidmeter.meter.errors import WorkloadUnavailable
+from vidmeter.workloads.memory import is_out_of_memory
 
-HUB = "hub"
+RANDOM, HUB = "random", "hub"
 HEADER_B = 1 << 16
+
+
+def check_weights(workload: str, where: str, *, released: str | None) -> None:
+    """Raise WorkloadUnavailable for weights that can't be, before anything is loaded.
+
+    `released` is the name of the released model where this one is its shrunk likeness.
+    """
+    if where == HUB and released is not None:
+        raise WorkloadUnavailable(
+            f"{workload} was never released: take weights=random, or {released}"
+        )
+    if where not in (RANDOM, HUB) and not (where and Path(where).expanduser().is_dir()):
+        raise WorkloadUnavailable(
+            f"{workload}: weights={where} is no folder: take random, hub, or the folder of a "
+            "checkpoint"
+        )
 
 
 def load_weights(
@@ -19,21 +38,16 @@ def load_weights(
 ) -> tuple[Any, dict[str, Any]]:
     """What `open_at` loads from `where`, a folder or `hub`, and the facts on where it came from.
 
-    Raises WorkloadUnavailable if there is no such folder, the hub can't be reached, or what is
-    there is no checkpoint of this model.
+    Raises WorkloadUnavailable if the hub can't be reached, or what is there is no checkpoint of
+    this model.
     """
-    place = repository
-    if where != HUB:
-        place = str(Path(where).expanduser())
-        if not Path(place).is_dir():
-            raise WorkloadUnavailable(
-                f"{workload}: weights={where} is no folder: take random, hub, or the folder of a "
-                "checkpoint"
-            )
+    place = repository if where == HUB else str(Path(where).expanduser())
     try:
         with vidmeter.phase("weights"):
             loaded = open_at(place)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except _errors_of_loading() as error:
+        if is_out_of_memory(error):
+            raise
         raise WorkloadUnavailable(_why(workload, repository, where, error)) from error
     facts: dict[str, Any] = {"weights": where if where == HUB else "path", "checkpoint": place}
     if where != HUB:
@@ -55,6 +69,14 @@ def fingerprint(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def _errors_of_loading() -> tuple[type[Exception], ...]:
+    """What the frameworks raise for files that are missing, damaged or of something else."""
+    from safetensors import SafetensorError
+
+    damaged = (EOFError, UnpicklingError, SafetensorError)
+    return (OSError, ValueError, KeyError, RuntimeError, *damaged)
+
+
 def hub_offline() -> bool:
     """Whether the environment forbids asking the hub."""
     return os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "TRUE", "YES", "ON")
@@ -72,4 +94,16 @@ def _why(workload: str, repository: str, where: str, error: BaseException) -> st
         return (
             f"{workload}: {repository} isn't kept here, and HF_HUB_OFFLINE forbids to ask: {kept}"
         )
+    if (cause := _unreachable(error)) is not None:
+        return f"{workload}: the hub can't be reached ({cause}) and {repository} isn't here: {kept}"
     return f"{workload}: {repository} can't be had from the hub ({first}): {kept}"
+
+
+def _unreachable(error: BaseException) -> str | None:
+    """What the system said when nobody answered, at the root of an error; None if that isn't it."""
+    root = error
+    while (deeper := root.__cause__ or root.__context__) is not None:
+        root = deeper
+    if isinstance(root, (ConnectionError, TimeoutError, socket.gaierror)):
+        return root.strerror or type(root).__name__
+    return None

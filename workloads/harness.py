@@ -36,6 +36,7 @@ from typing import Any
 import vidmeter
 from vidmeter.meter.errors import VidmeterError, WorkloadUnavailable
 from vidmeter.workloads.base import Produced, Workload, load_workload
+from vidmeter.workloads.memory import is_out_of_memory
 from vidmeter.workloads.steadiness import Steadiness, Verdict
 
 SCHEMA = 2
@@ -161,7 +162,7 @@ def _enough_memory(workload: Workload) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         smaller = [
             f"{name}={value}"
@@ -175,14 +176,6 @@ def _enough_memory(workload: Workload) -> Iterator[None]:
             f"{workload.name} ran out of memory (about {workload.memory_b / 1e9:.1f} GB were "
             f"expected to do): {advice}"
         ) from error
-
-
-def _is_out_of_memory(error: RuntimeError | MemoryError) -> bool:
-    """Whether memory was full: torch has a class for a GPU's, and only words for the rest."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    said = str(error).lower()
-    return any(w in said for w in ("out of memory", "can't allocate memory", "alloc_failed"))
 
 
 def _record(
@@ -234,6 +227,7 @@ def _set_up_process(settings: Mapping[str, str]) -> None:
     warnings.filterwarnings("ignore", message="`torch_dtype` is deprecated")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     # Threads that spin at barriers burn a core each while they wait, which would be measured.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

@@ -47,6 +47,14 @@ def check_memory(
     )
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory was full: torch has a class for a GPU's, and only words for the rest."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    said = str(error).lower() if isinstance(error, RuntimeError) else ""
+    return any(w in said for w in ("out of memory", "can't allocate memory", "alloc_failed"))
+
+
 def needed_b(model: Model, settings: Mapping[str, Setting], size: Size) -> int:
     """Free memory of the device, in bytes: the weights that lie on it, and the higher peak."""
     return int(_weights_b(model, settings) + _peak_b(model, settings, size) + FRAMEWORK_B)

@@ -7,6 +7,7 @@ of all arms are interleaved, in a new random order in each round, so that a slow
 falls on all of them alike. The reasons for the numbers stand in docs/bench.md.
 """
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,17 +17,19 @@ from vidmeter.meter.comparing import LEAST_ROUNDS, paired
 from vidmeter.meter.statistics import enough, estimate
 
 PER_BLOCK = 2
+"""Repeats of a block, where they aren't so short that more are needed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
     """How much is measured. Times in s; `target` is a half-width of 95 % intervals, relative.
 
-    `per_block` is how many repeats a block makes; None: `PER_BLOCK`, or fewer where a fixed number
-    has to be spread over `least_blocks`.
+    `per_block` is how many repeats a block makes; None: `PER_BLOCK`, fewer where a fixed number has
+    to be spread over `least_blocks`, more where repeats are so short that `least_blocks` of them
+    wouldn't make `least_s`.
     `repeats` fixes the number for each arm, where the others decide: at least `least_repeats` in
     at least `least_blocks`, `least_s` of measured time, and until the interval is within `target`,
-    but no more than `most_repeats`. `budget_s` ends everything.
+    but no more than `most_repeats`, or as many blocks as they would be. `budget_s` ends everything.
     """
 
     repeats: int | None = None
@@ -169,9 +172,13 @@ def order_of(plan: Plan, round_: int) -> list[int]:
 
 
 def expected_block_s(plan: Plan, arm: int, blocks: Sequence[Block]) -> float:
-    """How long a block of an arm takes, by its last one; or by anyone's."""
-    mine = [b.seconds for b in blocks if b.arm == arm] or [b.seconds for b in blocks]
-    return mine[-1] if mine else 0.0
+    """How long a block of an arm takes, s: by its last one and what it will make, or anyone's."""
+    mine = [b for b in blocks if b.arm == arm]
+    last = (mine or list(blocks))[-1:]
+    if not last:
+        return 0.0
+    more = _per_block(plan, arm, blocks) - len(last[0].repeats) if mine and last[0].repeats else 0
+    return last[0].seconds + max(more, 0) * _mean_s(repeats_of(arm, blocks))
 
 
 def left_s(plan: Plan, blocks: Sequence[Block], spent_s: float) -> float | None:
@@ -182,7 +189,7 @@ def left_s(plan: Plan, blocks: Sequence[Block], spent_s: float) -> float | None:
     for arm in range(len(plan.arms)):
         if _done(plan, arm, blocks) is not None:
             continue
-        planned = _block_count(plan, arm)
+        planned = _block_count(plan, arm, blocks)
         have = sum(1 for b in blocks if b.arm == arm)
         total_s += max(planned - have, 1) * expected_block_s(plan, arm, blocks)
     if plan.rules.budget_s is not None:
@@ -224,8 +231,11 @@ def _done(plan: Plan, arm: int, blocks: Sequence[Block]) -> str | None:
     wanted = _wanted(plan, arm)
     if wanted is not None:
         return "all repeats are made" if len(made) >= wanted else None
-    if len(made) >= rules.most_repeats:
-        return f"{rules.most_repeats} repeats are the most"
+    most_blocks = -(-rules.most_repeats // (rules.per_block or PER_BLOCK))
+    if len(made) >= rules.most_repeats and len(mine) >= most_blocks:
+        short = len(made) > rules.most_repeats + PER_BLOCK
+        most = f"{most_blocks} processes" if short else f"{rules.most_repeats} repeats"
+        return f"{most} are the most"
     if plan.versus:
         return None
     values = [[r.energy_j for r in b.repeats if r.energy_j is not None] for b in mine]
@@ -266,26 +276,35 @@ def _least_s(plan: Plan, arm: int) -> float:
     return plan.rules.least_s if own is None else own
 
 
-def _per_block(plan: Plan, arm: int) -> int:
+def _per_block(plan: Plan, arm: int, blocks: Sequence[Block]) -> int:
+    wanted, rules = _wanted(plan, arm), plan.rules
+    if rules.per_block is not None:
+        return rules.per_block if wanted is None else min(rules.per_block, wanted)
+    if wanted is not None:
+        return min(PER_BLOCK, -(-wanted // min(rules.least_blocks, wanted)))
+    each_s = _mean_s(repeats_of(arm, blocks))
+    if not each_s:
+        return PER_BLOCK
+    return max(PER_BLOCK, math.ceil(_least_s(plan, arm) / rules.least_blocks / each_s))
+
+
+def _mean_s(repeats: Sequence[Repeat]) -> float:
+    return sum(r.seconds for r in repeats) / len(repeats) if repeats else 0.0
+
+
+def _block_count(plan: Plan, arm: int, blocks: Sequence[Block]) -> int:
     wanted = _wanted(plan, arm)
-    count = plan.rules.per_block or PER_BLOCK
     if wanted is None:
-        return count
-    if plan.rules.per_block is not None:
-        return min(count, wanted)
-    return min(count, -(-wanted // min(plan.rules.least_blocks, wanted)))
-
-
-def _block_count(plan: Plan, arm: int) -> int:
-    wanted = _wanted(plan, arm) or plan.rules.least_repeats
-    return max(-(-wanted // _per_block(plan, arm)), 1)
+        by_repeats = -(-plan.rules.least_repeats // (plan.rules.per_block or PER_BLOCK))
+        return max(by_repeats, plan.rules.least_blocks)
+    return max(-(-wanted // _per_block(plan, arm, blocks)), 1)
 
 
 def _block(plan: Plan, arm: int, round_: int, blocks: Sequence[Block]) -> Next:
     mine = [b for b in blocks if b.arm == arm]
     first = max([r.number for r in repeats_of(arm, blocks)], default=0) + 1
     wanted = _wanted(plan, arm)
-    count = _per_block(plan, arm)
+    count = _per_block(plan, arm, blocks)
     if wanted is not None:
         count = min(count, wanted - first + 1)
     return Next(arm, round_, len(mine) + 1, tuple(range(first, first + count)))

@@ -334,6 +334,9 @@ def test_memory_that_the_processor_has_not_got_is_told_as_a_card_s(place: Place)
         (["quick", "--", "true"], "workloads or commands after --, not both"),
         (["--", "true", "---"], "an empty command"),
         (["--", "no-such-command", "---", "true"], "cannot start 'no-such-command': no such"),
+        (["t2v-smal"], "there is no suite 't2v-smal': did you mean t2v-small?"),
+        (["--resume", "b", "own:sleepy", "--seed", "3"], "leave out names, --seed"),
+        (["--resume", "b", "--", "true"], "leave out commands"),
         (["--repeats", "0"], "--repeats can't be 0"),
         (["--budget", "soon"], "is not like 90s, 10m or 2h"),
         (["typo.toml"], "suite typo.toml: 'wrkload' is none of"),
@@ -348,6 +351,27 @@ def test_a_mistake_is_one_line_before_anything_is_started(
     assert done.returncode == (127 if "cannot start" in message else 2)
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+    assert not list(place.folder.glob("vidmeter-bench*"))
+
+
+def test_a_bench_goes_on_by_the_numbers_that_are_stated_anew(place: Place, own: str) -> None:
+    options = ("--repeats", "1", "--sensor", place.curve(), "-o", "b", *FAST)
+    assert place.vidmeter("bench", own, *options).returncode == 0
+    rules = state(place.folder / "b")["plan"]["rules"]
+    done = place.vidmeter("bench", "--resume", "b", "--repeats", "2", "--sensor", place.curve())
+    assert done.returncode == 0, done.stderr
+    assert [row["repeat"] for row in rows(place.folder / "b")] == ["1", "2"]
+    assert state(place.folder / "b")["plan"]["rules"] == rules | {"repeats": 2}
+
+
+def test_a_workload_that_can_not_run_here_is_refused_before_anything_is_started(
+    place: Place,
+) -> None:
+    pytest.importorskip("torch", reason="the extra vidmeter[workloads] is not installed")
+    done = place.vidmeter("bench", "wan2.1-t2v-14b", "--device", "cuda:99")
+    assert done.returncode == 2
+    assert done.stderr.startswith("vidmeter: device cuda:99 isn't here")
+    assert done.stderr.count("\n") == 1
     assert not list(place.folder.glob("vidmeter-bench*"))
 
 

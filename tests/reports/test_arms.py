@@ -107,6 +107,13 @@ def test_an_operation_that_costs_what_it_cannot_is_doubted(total, odd):
     assert ("implausible" in kinds(arm)) == odd
 
 
+@pytest.mark.parametrize(("total", "odd"), [(8e12, False), (4e16, True)])
+def test_writing_text_waits_for_memory_so_only_too_little_for_an_operation_is_doubted(total, odd):
+    facts = {"settings": {"dtype": "bfloat16"}, "work": {"input_tokens": 512, "output_tokens": 256}}
+    (arm,) = arms([repeat(600, task="language", operations={"total": total}, **facts)])
+    assert ("implausible" in kinds(arm)) == odd
+
+
 @pytest.mark.parametrize(
     "more",
     [

@@ -80,6 +80,7 @@ def test_stated_settings_replace_defaults_and_take_their_type() -> None:
     ("stated", "message"),
     [
         ({"stpes": 3}, "w has no setting 'stpes'; it has prompt, frames, guidance, dtype"),
+        ({"frmaes": 3}, "w has no setting 'frmaes': did you mean frames?"),
         ({"frames": "many"}, "w: frames must be a whole number, not 'many'"),
         ({"frames": 9.0}, "w: frames must be a whole number, not 9.0"),
         ({"frames": True}, "w: frames must be a whole number, not True"),
@@ -115,9 +116,39 @@ def test_a_dotted_path_that_leads_nowhere_is_refused(path: str) -> None:
         load_workload(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def make(:\n", "can't be imported: invalid syntax"),
+        ("from json import nothing_of_that_name\n", "can't be imported: cannot import name"),
+        ("class make: ...\n", "can't be made of its settings: make() takes no arguments"),
+        (
+            "class make:\n    name = 'own'\n    def __init__(self, stated): ...\n",
+            "makes no workload: it has no close, description, devices, facts, generate, ",
+        ),
+    ],
+)
+def test_a_module_that_makes_no_workload_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str
+) -> None:
+    name = f"own_{abs(hash(text))}"
+    (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(WorkloadUnavailable) as refused:
+        load_workload(f"{name}:make")
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
 def test_a_dotted_path_is_accepted_where_a_name_is() -> None:
     workload = load_workload("tests.workloads.own:sleepy", {"nap_s": 0.5})
     assert workload.settings["nap_s"] == 0.5
+
+
+@pytest.mark.parametrize("name", ["ltx-video-2b", "ltx-video-13b", "ltx-2", "mochi-1"])
+def test_a_schedule_that_divides_by_what_lies_between_steps_is_not_given_one(name: str) -> None:
+    with pytest.raises(WorkloadUnavailable, match="steps must be at least 2, not 1"):
+        load_workload(f"{name}-tiny", {"steps": 1})
 
 
 def test_memory_follows_the_size_of_the_video() -> None:

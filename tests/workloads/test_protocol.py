@@ -60,8 +60,25 @@ def test_an_arm_has_five_repeats_in_three_processes_and_a_minute_at_least() -> N
 
 
 def test_short_repeats_go_on_until_a_minute_is_measured() -> None:
-    blocks, _ = carried_out(plan("a", rules=Rules(most_repeats=100)), seconds=2.0)
-    assert sum(r.seconds for b in blocks for r in b.repeats) == 60
+    for seconds in (0.25, 2.0, 7.0):
+        blocks, stop = carried_out(plan("a"), seconds=seconds)
+        assert sum(r.seconds for b in blocks for r in b.repeats) >= 60
+        assert stop.reason == "within ±2 %"
+        assert len(blocks) <= 4, "they are more in each process, not more processes"
+    measured = Plan((Arm("a", "a", least_s=600.0),), Rules())
+    blocks, _ = carried_out(measured, seconds=5.0)
+    assert 600 <= sum(r.seconds for b in blocks for r in b.repeats) < 900
+
+
+def test_short_repeats_end_with_the_processes_that_longer_ones_would_take() -> None:
+    blocks, stop = carried_out(plan("a"), sd=0.2, seconds=1.0)
+    assert len(blocks) == 10
+    assert stop.reason == "10 processes are the most"
+
+
+def test_a_budget_sees_that_the_second_block_of_short_repeats_is_longer() -> None:
+    blocks, _ = carried_out(plan("a", rules=Rules(budget_s=20.0)), seconds=1.0)
+    assert len(blocks) == 1, "two repeats took 2 s, and twenty would follow"
 
 
 def test_a_wide_interval_is_narrowed_until_the_most_repeats_are_made() -> None:

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def prepare(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--cool-down", type=float, metavar="S", help="pause between processes (default 10)"
     )
-    group.add_argument("--seed", type=int, default=0, help="of the order of the blocks (default 0)")
+    group.add_argument("--seed", type=int, help="of the order of the blocks (default 0)")
     group.add_argument(
         "--set",
         action="append",
@@ -91,7 +92,7 @@ def prepare(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--weights", metavar="random|hub|PATH", help="which weights (default random, no download)"
     )
-    group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    group.add_argument("--device", help="auto (default), cpu, cuda or cuda:N")
     group = parser.add_argument_group("where to")
     group.add_argument("-o", "--output", type=Path, metavar="DIR", help="where to write")
     group.add_argument("-f", "--force", action="store_true", help="overwrite what is in DIR")
@@ -108,7 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
         from vidmeter.cli.bench_list import show
 
         return show(arguments.names)
-    bench = Bench.resumed(arguments.resume) if arguments.resume else _new(arguments)
+    bench = _resumed(arguments) if arguments.resume else _new(arguments)
     arguments.force = True  # the sampler's orders: what was in the folder was judged above
     tools = Tools(
         meter=lambda job: meter_with_live_line(
@@ -143,6 +144,19 @@ def run(arguments: argparse.Namespace) -> int:
     for block in troubled:
         say(f"{bench.plan.arms[block.arm].label} {block.trouble}")
     return 2 if troubled else 0
+
+
+def _resumed(arguments: argparse.Namespace) -> Bench:
+    """The bench that was begun, with what is stated of its numbers anew; what it measures stays."""
+    others = ("names", "vs", "quick", "seed", "set", "weights", "device", "output")
+    stated = [name for name in others if getattr(arguments, name)]
+    if stated or arguments.commands:
+        what = ", ".join("names" if n == "names" else f"--{n}" for n in stated) or "commands"
+        raise UsageError(f"bench: --resume goes on with what was begun: leave out {what}")
+    bench = Bench.resumed(arguments.resume)
+    rules = replace(bench.plan.rules, **_stated_rules(arguments))
+    bench.plan = replace(bench.plan, rules=rules)
+    return bench
 
 
 def _new(arguments: argparse.Namespace) -> Bench:
@@ -198,7 +212,7 @@ def _arms(arguments: argparse.Namespace) -> tuple[list[Arm], bool]:
             quick = quick or suite.quick
             for entry in suite.entries:
                 stated = {**entry.settings, **shared, **settings}
-                arm = _arm(entry.workload, stated, arguments.device)
+                arm = _arm(entry.workload, stated, arguments.device or "auto")
                 arms.append(
                     replace(
                         arm,
@@ -208,7 +222,11 @@ def _arms(arguments: argparse.Namespace) -> tuple[list[Arm], bool]:
                     )
                 )
         else:
-            arms.append(_arm(name, {**shared, **settings}, arguments.device))
+            if ":" not in name and (
+                near := get_close_matches(name, suite_names(), n=1, cutoff=0.75)
+            ):
+                raise UsageError(f"bench: there is no suite {name!r}: did you mean {near[0]}?")
+            arms.append(_arm(name, {**shared, **settings}, arguments.device or "auto"))
     if arguments.vs:
         if len(arms) != 1:
             raise UsageError("bench: --vs compares one workload with one other")
@@ -219,7 +237,7 @@ def _arms(arguments: argparse.Namespace) -> tuple[list[Arm], bool]:
             raise UsageError("bench: --vs compares one workload with one other")
         name, settings = others[0]
         base = dict(first.settings) if name == first.workload else shared
-        arms.append(_arm(name, {**base, **settings}, arguments.device))
+        arms.append(_arm(name, {**base, **settings}, arguments.device or "auto"))
     return arms, quick
 
 
@@ -229,11 +247,20 @@ def _arm(name: str, settings: dict[str, Any], device: str) -> Arm:
 
 
 def _rules(arguments: argparse.Namespace, base: Rules, *, quick: bool) -> Rules:
-    changes: dict[str, Any] = {"seed": arguments.seed, "budget_s": arguments.budget}
     if base is COMMANDS and arguments.per_block not in (None, 1):
         raise UsageError("bench: every execution of a command is a process: no --per-block")
     if quick and base is COMMANDS:
-        changes |= {"repeats": 1, "warmups": 0}
+        base = replace(base, repeats=1, warmups=0)
+    return replace(base, **_stated_rules(arguments))
+
+
+def _stated_rules(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The numbers of the protocol that the command line states."""
+    changes: dict[str, Any] = {}
+    if arguments.budget is not None:
+        changes["budget_s"] = arguments.budget
+    if arguments.seed is not None:
+        changes["seed"] = arguments.seed
     for option, least, field in (
         ("repeats", 1, "repeats"),
         ("per_block", 1, "per_block"),
@@ -248,7 +275,7 @@ def _rules(arguments: argparse.Namespace, base: Rules, *, quick: bool) -> Rules:
             if value < least:
                 raise UsageError(f"bench: --{option.replace('_', '-')} can't be {value}")
             changes[field] = value
-    return replace(base, **changes)
+    return changes
 
 
 def _commands(words: Sequence[str]) -> list[tuple[str, ...]]:

@@ -15,7 +15,7 @@ from typing import Any
 import vidmeter
 from vidmeter.meter.errors import VidmeterError, WorkloadUnavailable
 from vidmeter.workloads.base import TINY, Parameter, Produced, Setting, require, settle
-from vidmeter.workloads.checkpoints import HUB, load_weights
+from vidmeter.workloads.checkpoints import RANDOM, check_weights, load_weights
 from vidmeter.workloads.facts import networks, require_class, surroundings
 from vidmeter.workloads.language.memory import needed_b, smaller
 from vidmeter.workloads.language.model import LanguageModel
@@ -52,7 +52,7 @@ def parameters_of(model: LanguageModel) -> Mapping[str, Parameter]:
             choices=("none", "model"),
         ),
         "seed": Parameter(0, "seed of the first repeat; each repeat takes the next", minimum=0),
-        "weights": Parameter("random", "random, hub, or the folder of a checkpoint"),
+        "weights": Parameter(RANDOM, "random, hub, or the folder of a checkpoint"),
     }
 
 
@@ -76,11 +76,8 @@ class TextGeneration:
                 f"{model.name}: its context has {model.shape.positions} tokens, and input_tokens "
                 f"and output_tokens are {tokens} together: take fewer of either"
             )
-        if model.is_tiny and self.settings["weights"] == HUB:
-            raise WorkloadUnavailable(
-                f"{model.name} was never released: take weights=random, or "
-                f"{model.name.removesuffix(TINY)}"
-            )
+        released = model.name.removesuffix(TINY) if model.is_tiny else None
+        check_weights(model.name, str(self.settings["weights"]), released=released)
         if self.settings["compile"] == "model" and self.settings["cache"] != "static":
             raise WorkloadUnavailable(
                 f"{model.name}: compile=model needs a cache of fixed length: state cache=static too"
@@ -103,8 +100,8 @@ class TextGeneration:
         named(self.model.part.make)  # its imports are no part of building
         where = str(self.settings["weights"])
         try:
-            if where == "random":
-                network, origin = self._built(place), {"weights": "random"}
+            if where == RANDOM:
+                network, origin = self._built(place), {"weights": RANDOM}
             else:
                 network, origin = load_weights(
                     self.name, self.model.repository, where, self._loaded

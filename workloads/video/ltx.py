@@ -120,6 +120,7 @@ def _model(name: str, tokens: int, **facts: Any) -> Model:
         tiny=_TINY,
         size_step=32,
         frame_step=8,
+        least_steps=2,  # its schedule divides by how far the first step lies from the last
         source="diffusers' conversion script, class defaults and documentation",
         call={"max_sequence_length": tokens},
         **facts,

@@ -291,6 +291,7 @@ MODELS = (
         },
         size_step=32,
         frame_step=8,
+        least_steps=2,  # as LTX-Video's
         source=_SOURCE,
         flops=1.98771e14,
         caches=("pyramid", "taylorseer"),

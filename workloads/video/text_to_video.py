@@ -8,8 +8,8 @@ from typing import Any
 
 import vidmeter
 from vidmeter.meter.errors import VidmeterError, WorkloadUnavailable
-from vidmeter.workloads.base import Parameter, Produced, Setting, require, settle
-from vidmeter.workloads.checkpoints import load_weights
+from vidmeter.workloads.base import TINY, Parameter, Produced, Setting, require, settle
+from vidmeter.workloads.checkpoints import RANDOM, check_weights, load_weights
 from vidmeter.workloads.facts import networks, require_class, surroundings
 from vidmeter.workloads.memory import INSTEAD, check_memory, needed_b
 from vidmeter.workloads.parts import named
@@ -42,7 +42,7 @@ def parameters_of(model: Model) -> Mapping[str, Parameter]:
         "steps": Parameter(native.steps, "denoising steps", minimum=model.least_steps),
         "guidance": Parameter(native.guidance, "guidance scale", minimum=0),
         "seed": Parameter(0, "seed of the first repeat; each repeat takes the next", minimum=0),
-        "weights": Parameter("random", "random, hub, or the folder of a checkpoint"),
+        "weights": Parameter(RANDOM, "random, hub, or the folder of a checkpoint"),
     }
     dtype = model.parts[model.denoisers[0]].dtype
     axes = {
@@ -66,6 +66,8 @@ class TextToVideo:
         self.name = model.name
         self.parameters = parameters_of(model)
         self.settings = settle(model.name, self.parameters, stated)
+        released = model.name.removesuffix(TINY) if model.is_tiny else None
+        check_weights(model.name, str(self.settings["weights"]), released=released)
         self.devices = ("cuda", "cpu") if model.is_tiny else ("cuda",)
         self._pipeline: Any = None
         self._facts: dict[str, Any] = {}
@@ -99,8 +101,8 @@ class TextToVideo:
         place = self.check(device)
         named(self.model.pipeline)  # its imports are no part of building
         where = str(self.settings["weights"])
-        if where == "random":
-            self._pipeline, origin = self._built(place), {"weights": "random"}
+        if where == RANDOM:
+            self._pipeline, origin = self._built(place), {"weights": RANDOM}
         else:
             self._pipeline, origin = load_weights(
                 self.name, self.model.repository, where, self._loaded
