@@ -163,6 +163,22 @@ def test_an_interrupt_while_operations_are_counted_leaves_results_and_no_process
     assert not Path(f"/proc/{told.read_text()}").exists()
 
 
+def test_operations_that_can_not_be_counted_are_said_and_cost_no_result(
+    place: Place, own: str
+) -> None:
+    (place.folder / "odd.py").write_text(
+        "from own import Sleepy\n"
+        "class Odd(Sleepy):\n"
+        "    def operations(self):\n"
+        "        raise ZeroDivisionError\n"
+    )
+    done = place.vidmeter("bench", "odd:Odd", "--quick", "--sensor", place.curve(), "-o", "b")
+    assert done.returncode == 0, done.stderr
+    assert "odd:Odd: operations are not counted: counting them failed" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(rows(place.folder / "b")) == 1
+
+
 def test_a_bench_that_was_killed_loses_no_finished_repeat(place: Place, own: str) -> None:
     options = ("--repeats", "3", "--sensor", place.curve(), "-o", "b", *FAST)
     bench = subprocess.Popen(
