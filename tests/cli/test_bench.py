@@ -298,6 +298,24 @@ def test_an_interrupt_while_a_workload_starts_is_no_traceback_and_ends_the_bench
     assert len(state(place.folder / "b")["blocks"]) <= 2
 
 
+def test_an_interrupt_while_idle_is_looked_at_ends_the_bench(place: Place, own: str) -> None:
+    (place.folder / "late.py").write_text(
+        "import os, subprocess\n"
+        "from own import Sleepy\n"
+        "class Late(Sleepy):\n"
+        "    def close(self):\n"
+        "        subprocess.Popen(['sh', '-c', f'sleep 1; kill -INT {os.getppid()}'])\n"
+    )
+    done = place.vidmeter(
+        "bench", "late:Late", own, "--repeats", "1", "--warmups", "0", "--sensor", place.curve(),
+        "-o", "b", "--idle", "3", "--steady", "0", "--cool-down", "0",
+    )  # fmt: skip
+    assert done.returncode in (130, -signal.SIGINT), done.stderr
+    assert "go on with: vidmeter bench --resume b" in done.stderr
+    late = [b for b in state(place.folder / "b")["blocks"] if b["arm"] == 0]
+    assert [len(b["repeats"]) for b in late] == [1]
+
+
 def test_an_interrupt_before_anything_is_started_is_one_line(place: Place) -> None:
     interrupting = (
         "import os, signal, sys\n"
