@@ -310,12 +310,16 @@ def _operations(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as counting:
         assert counting.stdout is not None
-        patience = threading.Timer(COUNT_S * len(arms), counting.kill)
+        patience_s = COUNT_S * len(arms)
+        patience = threading.Timer(patience_s, counting.kill)
+        began = time.monotonic()
         patience.start()
         try:
             for number, arm in arms.items():
                 line = counting.stdout.readline()
-                told: Any = json.loads(line) if line else {"why": "counting took too long"}
+                in_time = time.monotonic() - began < patience_s
+                why = "counting them failed" if in_time else "counting took too long"
+                told: Any = json.loads(line) if line else {"why": why}
                 if told is not None and "why" in told:
                     say(f"{arm.label}: operations are not counted: {told['why']}")
                 elif told is not None:

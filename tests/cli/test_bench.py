@@ -165,6 +165,22 @@ def test_an_interrupt_while_operations_are_counted_leaves_results_and_no_process
     assert not Path(f"/proc/{told.read_text()}").exists()
 
 
+def test_operations_that_can_not_be_counted_are_said_and_cost_no_result(
+    place: Place, own: str
+) -> None:
+    (place.folder / "odd.py").write_text(
+        "from own import Sleepy\n"
+        "class Odd(Sleepy):\n"
+        "    def operations(self):\n"
+        "        raise ZeroDivisionError\n"
+    )
+    done = place.vidmeter("bench", "odd:Odd", "--quick", "--sensor", place.curve(), "-o", "b")
+    assert done.returncode == 0, done.stderr
+    assert "odd:Odd: operations are not counted: counting them failed" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(rows(place.folder / "b")) == 1
+
+
 def test_a_bench_that_was_killed_loses_no_finished_repeat(place: Place, own: str) -> None:
     options = ("--repeats", "3", "--sensor", place.curve(), "-o", "b", *FAST)
     bench = subprocess.Popen(
@@ -282,6 +298,24 @@ def test_an_interrupt_while_a_workload_starts_is_no_traceback_and_ends_the_bench
     assert done.returncode == -signal.SIGINT
     assert "Traceback" not in done.stderr
     assert len(state(place.folder / "b")["blocks"]) <= 2
+
+
+def test_an_interrupt_while_idle_is_looked_at_ends_the_bench(place: Place, own: str) -> None:
+    (place.folder / "late.py").write_text(
+        "import os, subprocess\n"
+        "from own import Sleepy\n"
+        "class Late(Sleepy):\n"
+        "    def close(self):\n"
+        "        subprocess.Popen(['sh', '-c', f'sleep 1; kill -INT {os.getppid()}'])\n"
+    )
+    done = place.vidmeter(
+        "bench", "late:Late", own, "--repeats", "1", "--warmups", "0", "--sensor", place.curve(),
+        "-o", "b", "--idle", "3", "--steady", "0", "--cool-down", "0",
+    )  # fmt: skip
+    assert done.returncode in (130, -signal.SIGINT), done.stderr
+    assert "go on with: vidmeter bench --resume b" in done.stderr
+    late = [b for b in state(place.folder / "b")["blocks"] if b["arm"] == 0]
+    assert [len(b["repeats"]) for b in late] == [1]
 
 
 def test_an_interrupt_before_anything_is_started_is_one_line(place: Place) -> None:

@@ -2,6 +2,8 @@
 
 The pipeline puts an instruction to improve it before a prompt, and takes the nearest size it knows;
 both are switched off: the first is as long as its tokenizer makes it, the second changes the work.
+Its feed-forward layers are 3 times as wide, as the conversion script says and no class default does
+(2.5, which makes 1,905,841,344 parameters, a number that is found printed).
 """
 
 from typing import Any
