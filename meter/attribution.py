@@ -62,7 +62,7 @@ def attribute(
     """
     placed = place(run, run.start_ns, end_ns)
     if not placed:
-        return Attributed((), {}, None, ())
+        return Attributed((), {}, total.energy_j, ())
     places = in_order(one.path for one in placed)
     tree = _tree(run, placed, places)
     books_of = Books(tree, placed, (run.start_ns, end_ns))

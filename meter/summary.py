@@ -246,8 +246,9 @@ class PhaseSummary:
 class Summary:
     """The numbers of one run, or of one window of it.
 
-    `unattributed_j` is the energy of the total outside every phase; None without phases. `own_j` is
-    what the phases of each path took by themselves; with it they add up to the total.
+    `unattributed_j` is the energy of the total outside every phase: all of it without phases, None
+    where the total is. `own_j` is what the phases of each path took by themselves; with it they add
+    up to the total.
     `workload` holds the facts of a reference workload. `net` is the total less idle, where idle was
     measured. `conditions` are those of each device, by uuid. `gpu_time` is None where no GPU was
     asked for its own time.

@@ -264,7 +264,7 @@ def net(summary: Summary) -> str:
 def outside(summary: Summary) -> Outside | None:
     """The energy outside every phase; None where there is no such number, or no phase."""
     energy_j, whole_j = summary.unattributed_j, summary.total.energy_j
-    if energy_j is None or not whole_j:
+    if not summary.phases or energy_j is None or not whole_j:
         return None
     inside = merged(span for p in summary.phases if len(p.path) == 1 for span in p.windows)
     time_s = summary.duration_s - sum(b - a for a, b in inside) / 1e9

@@ -48,7 +48,7 @@ def _joules(summary: Summary, owns: Sequence[Own]) -> list[tuple[tuple[str, ...]
     """The stacks of energy; what phases below resolution at the top had is one frame of its own."""
     whole_j = summary.total.energy_j
     found = [(o.phase.path, o.energy_j) for o in owns if o.energy_j is not None]
-    left_j = summary.unattributed_j if owns else whole_j
+    left_j = summary.unattributed_j
     if left_j is not None:
         found.append(((OUTSIDE,), max(left_j, 0.0)))
     rest_j = (whole_j or 0.0) - sum(weight for _, weight in found)

@@ -6,9 +6,14 @@ import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.simulated_driver.driver import Driver, build, build_clock
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 BUSY = ("workloads", "examples", "cli/test_bench.py")
 """Tests that keep a core busy; most others look at clocks, and wait. One of each sort runs at a

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+from numbers import Real
 from threading import local
 
 from .. import marks
@@ -73,7 +74,7 @@ def _end(export: _Export, result: "Any", error: "BaseException | None") -> None:
     if isinstance(path, str | os.PathLike):
         facts["path"] = os.path.abspath(os.fspath(path))
     rate = _first(export.asked, _RATES)
-    if isinstance(rate, int | float) and rate > 0:
+    if isinstance(rate, Real) and float(rate) > 0:  # a number of numpy's is one, a tensor isn't
         facts["fps"] = float(rate)
     facts |= _size(_first(export.asked, _FRAMES))
     export.phase.end(error, **facts)
