@@ -41,9 +41,10 @@ def card_id(uuid: str) -> str:
 
 
 def nameless(device: Device) -> Device:
-    """The device without what identifies it."""
+    """The device without what identifies it; what is known of a card names it as well."""
     facts = {key: value for key, value in device.facts.items() if key != "pci_bus_id"}
-    return replace(device, uuid=card_id(device.uuid), facts=facts)
+    name = card_id(device.uuid)
+    return replace(device, uuid=name, facts=scrub(facts, {device.uuid: name}))
 
 
 def scrub(value: Any, names: Mapping[str, str]) -> Any:

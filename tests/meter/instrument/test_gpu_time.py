@@ -121,8 +121,9 @@ def test_the_decode_begins_on_the_gpu_when_the_denoising_is_done_there(
 
     assert denoise.gpu and decode.gpu
     assert decode.gpu[0] >= denoise.gpu[1] > decode.host[0]
-    assert ms(denoise.gpu) == pytest.approx(3 * STEP_MS, abs=2)
-    assert ms(decode.gpu) == pytest.approx(DECODE_MS, abs=2)
+    # The simulated GPU rests where the program asks for the next only after a busy machine's pause.
+    assert ms(denoise.gpu) == pytest.approx(3 * STEP_MS, rel=0.05)
+    assert ms(decode.gpu) == pytest.approx(DECODE_MS, rel=0.05)
 
 
 def test_every_event_is_placed_within_half_a_millisecond_of_the_truth(
