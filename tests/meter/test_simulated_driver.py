@@ -128,7 +128,7 @@ def runs(simulated_driver: Simulated, tmp_path_factory: pytest.TempPathFactory) 
         folder, gpu = tmp_path_factory.mktemp("run"), sort.gpu()
         process = vidmeter(simulated_driver(Driver([gpu])), folder, "sleep", "6")
         started.append((name, gpu, process, folder))
-        time.sleep(0.5)
+        time.sleep(1.0)  # starting keeps a core busy, and those that measure need some of it
     return {name: (gpu, *summary_of(p, folder)) for name, gpu, p, folder in started}
 
 
