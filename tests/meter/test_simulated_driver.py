@@ -110,13 +110,16 @@ SORTS = {
     "ring only": Sort(only(WAVES, ring=Ring(20, 120)), "driver's power samples", 0.003),
     "stamped instant": Sort(only(WAVES, instant=Reading(100, 100)), "instant power"),
     "counter only": Sort(only(WAVES, counter=Counter(100)), "energy counter"),
-    "usage only": Sort(only(SETTLED, usage=Reading(100, 1000)), "power reading"),
-    "no stamps": Sort(only(SETTLED, instant=Reading(100, 100), stamps="zero"), "instant power"),
+    # Means over a second, and readings placed by looking: a busy machine looks and starts late.
+    "usage only": Sort(only(SETTLED, usage=Reading(100, 1000)), "power reading", 0.03),
+    "no stamps": Sort(
+        only(SETTLED, instant=Reading(100, 100), stamps="zero"), "instant power", 0.02
+    ),
     "stamps of the query": Sort(
-        only(SETTLED, instant=Reading(100, 100), stamps="query"), "instant power"
+        only(SETTLED, instant=Reading(100, 100), stamps="query"), "instant power", 0.02
     ),
     "part of the time": Sort(only(FAST, instant=Reading(100, 25)), "instant power"),
-    "average only": Sort(only(SETTLED, average=Reading(100, 1000)), "1 s average power"),
+    "average only": Sort(only(SETTLED, average=Reading(100, 1000)), "1 s average power", 0.03),
 }
 
 
