@@ -12,7 +12,8 @@ STEPS = {
     "mypy": [sys.executable, "-m", "mypy"],
     "import-linter": [str(Path(sys.executable).with_name("lint-imports"))],
     "pytest": [
-        *(sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadgroup"),
+        *(sys.executable, "-m", "pytest", "-n", "2"),
+        *("--dist", "loadscope", "--no-loadscope-reorder"),
         *sys.argv[1:],
     ],
 }

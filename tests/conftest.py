@@ -5,9 +5,11 @@ import shutil
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.simulated_driver.driver import Driver, build, build_clock
 
@@ -15,9 +17,20 @@ from tests.simulated_driver.driver import Driver, build, build_clock
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
-BUSY = ("workloads", "examples", "cli/test_bench.py")
-"""Tests that keep a core busy; most others look at clocks, and wait. One of each sort runs at a
-time where there are two processes: `pytest -n 2 --dist loadgroup`, as check.py does."""
+BUSY = ("workloads/", "examples/", "cli/test_bench.py")
+"""Tests that keep a core busy: one of them runs at a time."""
+TIMED = (
+    "simulated_driver/",
+    "benchmarks/test_first_card.py",
+    "benchmarks/test_reference.py",
+    "cli/test_calibrate.py",
+    "cli/test_trust.py",
+    "meter/test_classes_end_to_end.py",
+    "meter/test_reading.py",
+    "meter/test_simulated_driver.py",
+)
+"""Tests that look at clocks, and wait: one of them runs at a time, for two would disturb each
+other more than one of the busy ones does."""
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # a core each
 # A shell ignores these in what it sends to the background, and every child would inherit that.
@@ -28,13 +41,22 @@ if signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:
 HIDDEN = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        where = item.path.relative_to(Path(__file__).parent).as_posix()
-        group = "busy" if where.startswith(BUSY) else "timed"
-        item.add_marker(pytest.mark.xdist_group(group))
+class Lanes(LoadScopeScheduling):
+    """Which tests one process runs in a row: the busy ones, the timed ones, those of each file.
+
+    `pytest -n 2 --dist loadscope --no-loadscope-reorder`, as check.py does.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        where = nodeid.partition("::")[0].removeprefix("tests/")
+        if where.startswith(BUSY):
+            return "busy"
+        return "timed" if where.startswith(TIMED) else where
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes:
+    return Lanes(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -111,7 +111,7 @@ def stepped() -> Driver:
 SCENARIOS: dict[str, tuple[Callable[[], Driver], float]] = {
     "slow": (slow, 6),
     "lost": (lost, 5),
-    "counters": (counters, 3),
+    "counters": (counters, 4),
     "zeros": (zeros, 3),
     "dying 999": (lambda: dying(999), 7),
     "dying 9": (lambda: dying(9), 7),
@@ -121,6 +121,7 @@ SCENARIOS: dict[str, tuple[Callable[[], Driver], float]] = {
     "stepped": (stepped, 6),
 }
 """Drivers, and for how many seconds each is recorded."""
+LATE_S = 3
 
 
 @pytest.fixture(scope="module")
@@ -129,21 +130,31 @@ def recordings(
     stepped_clocks: Callable[[Mapping[str, str]], dict[str, str]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, tuple[Driver, Run]]:
-    """All scenarios, recorded side by side.
+    """All scenarios, recorded side by side; each has begun before the next one starts.
 
-    The drivers' time begins 2 s late: so many recordings take that long to begin on a busy machine.
+    The drivers' time begins `LATE_S` after they were made: a recording may take that to begin.
     """
     started = []
     for name, (make, seconds) in SCENARIOS.items():
         folder, driver = tmp_path_factory.mktemp("run"), make()
-        later = [replace(gpu, epoch_ns=gpu.epoch_ns + 2 * S) for gpu in driver.gpus]
+        later = [replace(gpu, epoch_ns=gpu.epoch_ns + LATE_S * S) for gpu in driver.gpus]
         driver = replace(driver, gpus=later)
         environ = simulated_driver(driver)
         if driver.clock_steps:
             environ = stepped_clocks(environ)
-        started.append((name, driver, start(environ, folder, "sleep", str(seconds + 2)), folder))
-        time.sleep(0.4)
+        script = f"touch begun; exec sleep {seconds + LATE_S}"
+        started.append((name, driver, start(environ, folder, "sh", "-c", script), folder))
+        until(lambda at=folder / "begun": at.exists())
+        assert time.monotonic_ns() < driver.start_ns(), "the machine is too busy to record"
     return {name: (driver, run_of(process, at)) for name, driver, process, at in started}
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Wait for something."""
+    end_s = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < end_s, "waited in vain"
+        time.sleep(0.02)
 
 
 Recordings = dict[str, tuple[Driver, Run]]
@@ -433,7 +444,7 @@ def test_steps_and_sleep_are_events_with_their_size(recordings: Recordings) -> N
     back, forward = events(run, "clock_step")
     (sleep,) = events(run, "suspend")
     for event, at_s in ((back, 2.51), (sleep, 4.03), (forward, 5.02)):
-        assert event.start_ns <= driver.start_ns() + at_s * S <= event.end_ns
+        assert event.start_ns <= driver.start_ns() + at_s * S <= event.end_ns + 0.01 * S
     assert "-7003.0 ms" in back.detail
     assert "+183.0 ms" in forward.detail
     assert "3600.0 s" in sleep.detail
