@@ -48,12 +48,13 @@ def missed(power_w: Floats, *, seen_share: float, least_w: float, most_w: float)
     mean_w = float(power_w.mean())
     least_w, most_w = min(least_w, float(power_w.min())), max(most_w, float(power_w.max()))
     unseen = 1 - seen_share
-    jump_w = float(np.std(np.diff(power_w))) / math.sqrt(2) if len(power_w) > 2 else 0.0
+    jumps_w = power_w[1:] - power_w[:-1]
+    jump_w = float(jumps_w.std()) / math.sqrt(2) if len(power_w) > 2 else 0.0
     if len(power_w) < FEWEST or jump_w < SPREAD * (most_w - least_w):
         return Missed(unseen * (mean_w - least_w), unseen * (most_w - mean_w), True)
     half = 1.96 * jump_w / math.sqrt(len(power_w))
     if repeats(power_w):
-        half += unseen / 2 * float(np.abs(np.diff(power_w)).mean())
+        half += unseen / 2 * float(np.abs(jumps_w).mean())
         return Missed(half, half, True)
     return Missed(half, half, False)
 

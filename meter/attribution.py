@@ -6,24 +6,24 @@ every instant of a device is shared out once (`shares`). What is too short for a
 from its repeats together, if they allow it (`unmix`), and else has no energy.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from vidmeter.meter.books import Book, Books, SharedOut
+import numpy as np
+
+from vidmeter.meter.books import WORTH_SAYING, Book, Books, SharedOut
 from vidmeter.meter.deviceenergy import Meter
 from vidmeter.meter.placed import Placed, place
 from vidmeter.meter.repeats import first_j, profile
 from vidmeter.meter.run import Run, Work
-from vidmeter.meter.shares import Shares, Tree, tree_of
+from vidmeter.meter.shares import Tree
 from vidmeter.meter.summary import Caution, DeviceEnergy, PhaseSummary, Total
 from vidmeter.meter.totals import total_of
 from vidmeter.meter.uncertainty import ratio_half_width
 from vidmeter.meter.windows import in_order, merged, parents, paths
 from vidmeter.meter.work import per_unit, work_done
 
-WORTH_SAYING = 0.01
-"""Phases that shared less than this of their own time aren't spoken of."""
 MOST_NAMES = 6
 
 
@@ -75,7 +75,11 @@ def attribute(
     groups = _groups(run, placed, places, tree)
     return Attributed(
         tuple(_phase(group, placed, books, answering, total) for group in groups),
-        *_own(places, [SharedOut(b.shares, b.own_j) for b in answering], total),
+        *_own(
+            places,
+            [SharedOut(b.own_j, b.shares.shared_by(WORTH_SAYING)) for b in answering],
+            total,
+        ),
     )
 
 
@@ -83,7 +87,7 @@ def _own(
     places: Sequence[tuple[str, ...]], shared_out: Sequence[SharedOut], total: Total
 ) -> tuple[Mapping[tuple[str, ...], float], float | None, tuple[Caution, ...]]:
     """What each phase took by itself, what is outside all of them, and who had to share."""
-    cautions = _overlapping(places, [one.shares for one in shared_out])
+    cautions = _overlapping(places, {n for one in shared_out for n in one.sharing})
     if total.energy_j is None:
         return {}, None, cautions
     own_j = {path: sum(float(s.own_j[n]) for s in shared_out) for n, path in enumerate(places)}
@@ -130,7 +134,8 @@ def _tree(run: Run, placed: Sequence[Placed], places: Sequence[tuple[str, ...]])
                 break
             above = around.get(above)
         up.append(here.get(above, -1) if above is not None else -1)
-    return tree_of(places, [number[one.path] for one in placed], up)
+    node = np.asarray([number[one.path] for one in placed], dtype=np.int64)
+    return Tree(tuple(places), node, np.asarray(up, dtype=np.int64))
 
 
 def _phase(
@@ -215,12 +220,9 @@ def _shared_facts(mine: Sequence[Placed]) -> dict[str, Any]:
     }
 
 
-def _overlapping(
-    places: Sequence[tuple[str, ...]], found_in: Sequence[Shares]
-) -> tuple[Caution, ...]:
+def _overlapping(places: Sequence[tuple[str, ...]], sharing: Set[int]) -> tuple[Caution, ...]:
     """One word for all phases that had to share."""
-    found = sorted({n for shares in found_in for n in shares.shared_by(WORTH_SAYING)})
-    names = list(dict.fromkeys(places[n][-1] for n in found))
+    names = list(dict.fromkeys(places[n][-1] for n in sorted(sharing)))
     if not names:
         return ()
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""

@@ -11,12 +11,14 @@ from vidmeter.meter.combining import Account, combine
 from vidmeter.meter.deviceenergy import RESOLVED, Meter, device_energy
 from vidmeter.meter.energy import Bools, Floats, Ints
 from vidmeter.meter.placed import Placed
-from vidmeter.meter.shares import Shares, Tree, shares
+from vidmeter.meter.shares import Shares, Tree, own_j_of_nested, shares
 from vidmeter.meter.spans import over
 from vidmeter.meter.summary import DeviceEnergy
 
 ALONE = 1 - 1e-9
 """A phase that keeps this share of the energy of its time shared it with nobody."""
+WORTH_SAYING = 0.01
+"""Phases that shared less than this of their own time aren't spoken of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,10 @@ class Book:
 
 
 class SharedOut(NamedTuple):
-    """How a device's time is shared out, and what each place took in it by itself, J."""
+    """What each place took of a device by itself, J, last nobody's, and which had to share."""
 
-    shares: Shares
     own_j: Floats
+    sharing: list[int]
 
 
 class Books:
@@ -59,7 +61,8 @@ class Books:
         start, end, here = self._at_work(meter)
         shared = self._shared_out(start, end, here)
         curve = _curve_of(meter, whole)
-        own_j = shared.own_j(curve)
+        own_j = self._own_j_of_nested(start, end, here, curve)
+        own_j = shared.own_j(curve) if own_j is None else own_j
         found, others = {}, set()
         for n, mine in self._below(here):
             at = shared.spans[n]
@@ -80,9 +83,21 @@ class Books:
         )  # fmt: skip
 
     def shared_out(self, meter: Meter, whole: DeviceEnergy) -> SharedOut:
-        """What each place took of a device by itself, without their books."""
-        shared = self._shared_out(*self._at_work(meter))
-        return SharedOut(shared, shared.own_j(_curve_of(meter, whole)))
+        """What each place took of a device by itself, without its book."""
+        start, end, here = self._at_work(meter)
+        curve = _curve_of(meter, whole)
+        own_j = self._own_j_of_nested(start, end, here, curve)
+        if own_j is not None:
+            return SharedOut(own_j, [])
+        shared = self._shared_out(start, end, here)
+        return SharedOut(shared.own_j(curve), shared.shared_by(WORTH_SAYING))
+
+    def _own_j_of_nested(
+        self, start: Ints, end: Ints, here: Bools, curve: energy.Curve
+    ) -> Floats | None:
+        if not here.all():
+            return None
+        return own_j_of_nested(self._tree, start, end, curve, window=self._window)
 
     def _at_work(self, meter: Meter) -> tuple[Ints, Ints, Bools]:
         """When each phase was at a device, from and to, ns, and whether it was at all."""

@@ -5,7 +5,8 @@ how fast its readings are renewed.
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import compress, pairwise
+from operator import ne, sub
 
 ASKED_OFTENER = 1.6
 """Readings this much further apart than they were asked for are stamped by the driver."""
@@ -40,12 +41,14 @@ def refresh_ns(
     """
     if len(t_ns) < fewest:
         return None
-    apart = [b - a for a, b in pairwise(t_ns)]
+    apart: list[int] = list(map(sub, t_ns[1:], t_ns))
     if median(apart) <= ASKED_OFTENER * polled_ns:
-        new = [i for i in range(1, len(t_ns)) if value[i] != value[i - 1]]
-        if len(new) < fewest or len(new) > ALL_NEW * (len(t_ns) - 1):
+        changed = list(map(ne, value[1:], value))
+        count = sum(changed)
+        if count < fewest or count > ALL_NEW * len(changed):
             return None
-        apart = [t_ns[b] - t_ns[a] for a, b in pairwise(new)]
+        new = list(compress(t_ns[1:], changed))
+        apart = list(map(sub, new[1:], new))
     quarter = sorted(apart)[len(apart) // 4]
     if quarter <= 0:
         return None

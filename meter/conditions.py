@@ -101,6 +101,9 @@ class _State(NamedTuple):
         return float((of_each * self.held_ns).sum() / self.held_ns.sum())
 
 
+_UNKNOWN = _State(np.zeros(0), np.zeros(0, dtype=np.int64))
+
+
 def conditions(run: Run, device: Device, spans: Spans) -> Conditions:
     """What was going on with a device in windows of time."""
     traces = {s.quantity: t for s, t in run.traces.items() if s.device == device.uuid}
@@ -272,7 +275,7 @@ def _throttled(traces: Mapping[Quantity, Trace], spans: Spans) -> dict[str, floa
 
 def _held(trace: Trace | None, spans: Spans) -> _State:
     if trace is None or not len(trace.t_ns):
-        return _State(np.zeros(0), np.zeros(0, dtype=np.int64))
+        return _UNKNOWN
     t_ns, value = np.asarray(trace.t_ns), np.asarray(trace.value)
     until_ns = t_ns + HOLD_NS
     until_ns[:-1] = np.minimum(until_ns[:-1], t_ns[1:])
@@ -288,7 +291,7 @@ def _counted(trace: Trace | None, spans: Spans) -> float | None:
     if trace is None or len(trace.t_ns) < 2:
         return None
     t_ns, value_s = np.asarray(trace.t_ns), np.asarray(trace.value)
-    whole_ns, rise_s = np.diff(t_ns), np.diff(value_s)
+    whole_ns, rise_s = t_ns[1:] - t_ns[:-1], value_s[1:] - value_s[:-1]
     on = (whole_ns > 0) & (rise_s >= 0)
     a, b, pace = t_ns[:-1][on], t_ns[1:][on], rise_s[on] / whole_ns[on]
     held_s = known_s = 0.0

@@ -25,7 +25,7 @@ class Provenance(StrEnum):
     """Played from a script or from an earlier run."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Device:
     """One thing with a power reading.
 

@@ -70,7 +70,7 @@ class Process(NamedTuple):
     facts: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Work:
     """Something that was produced: a video, or a count of a unit such as tokens.
 
@@ -108,7 +108,7 @@ class Event:
     count: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Run:
     """One recorded execution.
 

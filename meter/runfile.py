@@ -51,7 +51,7 @@ def marks_folder(path: Path) -> Path:
 def check_header(path: Path) -> None:
     """Raise `BadRun` unless the file is a run that this version can read."""
     try:
-        with path.open("rb") as file:
+        with path.open("rb", buffering=0) as file:
             header = file.read(100)
     except FileNotFoundError:
         raise BadRun(f"{path} doesn't exist: `vidmeter list` shows the runs there are") from None

@@ -6,29 +6,55 @@ the same place in the tree counts once. Time that nobody claims is somebody's to
 so the shares of all nodes add up to the whole, whatever the phases look like.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
 
 import numpy as np
 
 from vidmeter.meter import energy
 from vidmeter.meter.energy import Bools, Curve, Floats, Ints
 
+ROUNDING = 1e-12
+"""A difference of energies that is less than this share of them is none."""
 
-class Tree(NamedTuple):
+
+@dataclass(frozen=True)
+class Tree:
     """Phases and the places where they stand, as numbers.
 
-    `node` is the place of each phase. `nested` pairs each phase with every one around it (row 0
-    around, row 1 inside), `below` each place with every phase at it or below it. `up` is the place
-    above each place, `nodes` (nobody's) for those at the top.
+    `places` are the paths, `node` is the place of each phase and `around` the number of the phase
+    around it, -1 for those at the top.
     """
 
-    nodes: int
-    up: tuple[int, ...]
+    places: tuple[tuple[str, ...], ...]
     node: Ints
-    nested: Ints
-    below: Ints
+    around: Ints
+
+    @property
+    def nodes(self) -> int:
+        """How many places there are; it also stands for nobody's."""
+        return len(self.places)
+
+    @cached_property
+    def up(self) -> tuple[int, ...]:
+        """The place above each place, `nodes` for those at the top."""
+        return tuple(self.nodes if n < 0 else n for n in self._over)
+
+    @cached_property
+    def nested(self) -> Ints:
+        """Each phase with every one around it: row 0 around, row 1 inside."""
+        found = _pairs(self.around, self.around, np.arange(len(self.node)))
+        return found[:, found[0] != found[1]]  # marks gone wrong may go round in a circle
+
+    @cached_property
+    def below(self) -> Ints:
+        """Each place (row 0) with every phase at it or below it (row 1)."""
+        return _pairs(np.asarray(self._over), self.node, np.arange(len(self.node)))
+
+    @cached_property
+    def _over(self) -> list[int]:
+        number = {path: i for i, path in enumerate(self.places)}
+        return [_next_above(path, number) for path in self.places]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +139,30 @@ def shares(
     )
 
 
-def tree_of(places: Sequence[tuple[str, ...]], where: Sequence[int], around: Sequence[int]) -> Tree:
-    """The tree of phases: the place of each, and the number of the phase around it, or -1."""
-    node, up = np.asarray(where, dtype=np.int64), np.asarray(around, dtype=np.int64)
-    number = {path: i for i, path in enumerate(places)}
-    over = np.asarray([_next_above(path, number) for path in places], dtype=np.int64)
-    nested = _pairs(up, up, np.arange(len(node)))
-    nested = nested[:, nested[0] != nested[1]]  # marks gone wrong may go round in a circle
-    above = tuple(len(places) if n < 0 else int(n) for n in over)
-    return Tree(len(places), above, node, nested, _pairs(over, node, np.arange(len(node))))
+def own_j_of_nested(
+    tree: Tree, start_ns: Ints, end_ns: Ints, curve: Curve, *, window: tuple[int, int]
+) -> Floats | None:
+    """`Shares.own_j` where every phase was there and phases only nest; None where they don't.
+
+    Each has to lie within the one around it, and to end before the next one beside it begins. Then
+    every instant has one owner, and a phase's own energy is that of its time, less that of the
+    phases in it.
+    """
+    n = len(start_ns)
+    around = np.where(tree.around < 0, n, tree.around)  # the window is around those at the top
+    start, end = np.append(start_ns, window[0]), np.append(end_ns, window[1])
+    order = np.lexsort((end_ns, start_ns, around))
+    beside = around[order[1:]] == around[order[:-1]]
+    after = start_ns[order[1:]] >= end_ns[order[:-1]]
+    inside = (start_ns >= start[around]) & (end_ns <= end[around])
+    if not (inside.all() and after[beside].all()):
+        return None
+    upto = energy.cumulative_j(curve, np.concatenate((start, end)))
+    all_j = upto[n + 1 :] - upto[: n + 1]
+    own_j = all_j - np.bincount(around, all_j[:n], n + 1)
+    own_j[np.abs(own_j) < ROUNDING * np.abs(all_j)] = 0.0
+    node = np.append(tree.node, tree.nodes)
+    return np.bincount(node, own_j, tree.nodes + 1).astype(np.float64)
 
 
 def _next_above(path: tuple[str, ...], number: dict[tuple[str, ...], int]) -> int:

@@ -222,11 +222,12 @@ def _source(
     if series.quantity is Quantity.CPU_BUSY:
         busy = energy.counter(trace.t_ns, trace.value, nominal_ns=run.period_ns)
         raw = energy.scaled(busy, float(device.facts["watts_per_busy_cpu"]))
-        blur_ns, place_ns, share = energy.usual_spacing_ns(raw.t_ns), 0, 1.0
+        every_ns = blur_ns = energy.usual_spacing_ns(raw.t_ns)
+        place_ns, share = 0, 1.0
     elif series.quantity is Quantity.ENERGY_STATED:
         # Right at its knots and silent between them: only whole stretches are ever asked for.
         raw = energy.stated(trace.t_ns, trace.value)
-        blur_ns, share = 0, None
+        every_ns, blur_ns, share = 0, 0, None
         place_ns = STATED_PLACE_NS if device.kind is Kind.GPU else 0
     elif series.quantity is Quantity.ENERGY:
         # RAPL is renewed every millisecond; a GPU's counter advances in ticks of about 100.
@@ -239,10 +240,11 @@ def _source(
             nominal_ns=run.period_ns,
             spoiled=_leaps(run, device),
         )
-        blur_ns = energy.usual_spacing_ns(raw.t_ns)
+        every_ns = blur_ns = energy.usual_spacing_ns(raw.t_ns)
         place_ns, share = _tick_place_ns(trace, blur_ns) if ticking else 1_000_000, None
     else:
         raw, blur_ns, place_ns, window_ns, centred = _power(run, device, series, trace, quality)
+        every_ns = energy.usual_spacing_ns(raw.t_ns)
         share = 1.0 if series.quantity is Quantity.POWER_RING else None
         if quality is not None and share is None:
             share = quality.seen_share
@@ -270,7 +272,7 @@ def _source(
         proven=proven,
         window_ns=window_ns,
         centred=centred,
-        every_ns=0 if told else energy.usual_spacing_ns(curve.t_ns),
+        every_ns=every_ns,
     )
 
 
@@ -303,8 +305,10 @@ def _power(
     A card under power never draws nothing: a reading of 0 W is a failed one, and left out.
     """
     power_w: Floats = np.asarray(trace.value)
-    t_ns: Ints = np.asarray(trace.t_ns)[power_w > 0]
-    power_w = power_w[power_w > 0]
+    t_ns: Ints = np.asarray(trace.t_ns)
+    there = power_w > 0
+    if not there.all():
+        t_ns, power_w = t_ns[there], power_w[there]
     refresh_ns = quality.refresh_ns if quality else None
     place_ns = 2_000_000
     if refresh_ns and series.quantity is not Quantity.POWER_RING:

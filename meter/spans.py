@@ -65,8 +65,13 @@ def seen(curve: Curve, spans: Ints) -> Ints:
 
 def at_instants(t_ns: Ints, spans: Ints) -> Ints:
     """The numbers of those instants that lie in spans, both edges included."""
-    first = np.searchsorted(t_ns, spans[:, 0], side="left")
-    return ranges(first, np.searchsorted(t_ns, spans[:, 1], side="right"))
+    return ranges(*between_instants(t_ns, spans))
+
+
+def between_instants(t_ns: Ints, spans: Ints) -> tuple[Ints, Ints]:
+    """The number of the first instant in each span, and that of the first one after it."""
+    first = t_ns.searchsorted(spans[:, 0], side="left")
+    return first, t_ns.searchsorted(spans[:, 1], side="right")
 
 
 def holds(spans: Ints, starts: Ints, ends: Ints) -> Bools:
@@ -82,6 +87,9 @@ def time_inside(spans: Ints, starts: Ints, ends: Ints) -> Floats:
     """How much of each stretch from a start to an end lies within spans, ns."""
     if not len(spans):
         return np.zeros(len(starts))
+    if len(spans) == 1:  # the usual case, and ten times as quick
+        inside_ns = np.minimum(ends, spans[0, 1]) - np.maximum(starts, spans[0, 0])
+        return np.asarray(np.maximum(inside_ns, 0), dtype=np.float64)
     upto = np.cumsum(spans[:, 1] - spans[:, 0])
     inside = np.column_stack((np.concatenate(([0], upto[:-1])), upto)).ravel()
     edges, first = spans.ravel(), spans[0, 0]
@@ -91,6 +99,8 @@ def time_inside(spans: Ints, starts: Ints, ends: Ints) -> Floats:
 
 def ranges(first: Ints, last: Ints) -> Ints:
     """All whole numbers from each first up to its last, which is left out."""
+    if len(first) == 1:
+        return np.arange(first[0], last[0])
     count = np.maximum(last - first, 0)
     before = np.cumsum(count) - count
     return np.repeat(first - before, count) + np.arange(count.sum())

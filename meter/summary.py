@@ -26,7 +26,7 @@ class PerUnit(NamedTuple):
     high: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DeviceEnergy:
     """What one device drew in one window.
 
@@ -73,7 +73,7 @@ class DeviceEnergy:
     set_aside: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Conditions:
     """The circumstances of one device in a window; None where nothing is known.
 
@@ -106,7 +106,7 @@ class Conditions:
     virtualization: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Total:
     """The sum over the devices of one provenance; None as soon as one of them is unknown.
 
@@ -167,7 +167,7 @@ class GpuTime(NamedTuple):
     anchors: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class WorkDone:
     """What a window produced, added up. None where nothing of the sort is known.
 
@@ -183,7 +183,7 @@ class WorkDone:
     paths: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PhaseSummary:
     """All phases of one name at one place of the tree, together.
 
@@ -242,7 +242,7 @@ class PhaseSummary:
         return sum(end - start for start, end in self.windows) / 1e9
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Summary:
     """The numbers of one run, or of one window of it.
 

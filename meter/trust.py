@@ -90,7 +90,7 @@ def contradiction(counter: Source, reference: Source) -> Contradiction | None:
     if not both.any():
         return None
     mine, theirs = mine[both], theirs[both]
-    peaks_w = np.nan_to_num(energy.peaks_w(reference.raw, starts[:-1], starts[1:])[both])
+    peaks_w = energy.peaks_w(reference.raw, starts[:-1], starts[1:])[both]
     block_s = float(starts[1] - starts[0]) / 1e9
     apart_s = reference.place_s + reference.blur_s / 2 + SLUGGISH_S
 

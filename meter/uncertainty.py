@@ -20,6 +20,8 @@ from vidmeter.meter.sources import Source
 WITHIN = 0.25
 """An edge within a reading: a step in it moves its energy by a quarter of the step at most, or a
 reading's length × step / 4, if the reading is shared out evenly."""
+AROUND = np.asarray([-1.0, -0.5, 0.0, 0.5, 1.0])
+"""Where power is looked at around an edge, in lengths of a reading."""
 OF_SPANS = 0.98
 """A reading speaks of spans if they hold this share of its time."""
 LEAST_SWING = 0.1
@@ -74,7 +76,8 @@ def sampling(source: Source, spans: Ints, got: WindowEnergy, limits: Limits) -> 
 
 def readings(source: Source, spans: Ints) -> int:
     """How many of a source's readings lie in spans."""
-    return len(many.at_instants(source.reading_ns, spans))
+    first, last = many.between_instants(source.reading_ns, spans)
+    return int(np.maximum(last - first, 0).sum())
 
 
 def independent(source: Source, spans: Ints) -> int:
@@ -104,14 +107,15 @@ def _edges_j(source: Source, spans: Ints) -> float:
     if source.stated:  # its course isn't known: the mean power stands for that at its edges
         mean_w = float(source.curve.start_w.max(initial=0.0))
         return source.place_s * mean_w * math.sqrt(len(edges))
-    around = np.asarray([-1.0, -0.5, 0.0, 0.5, 1.0]) * source.blur_s * 1e9
-    power = energy.power_at(source.curve, edges[:, None] + around.astype(np.int64)[None, :])
-    power = np.nan_to_num(power)
-    swing = np.maximum(power.max(axis=1) - power.min(axis=1), LEAST_SWING * power.max(axis=1))
+    around = (AROUND * (source.blur_s * 1e9)).astype(np.int64)
+    power = energy.power_at(source.curve, edges[:, None] + around)
+    power[np.isnan(power)] = 0.0
+    most_w = power.max(axis=1)
+    swing = np.maximum(most_w - power.min(axis=1), LEAST_SWING * most_w)
     # A counter's energy is right and its time is not: an error in time costs all of the power.
-    wrong_w = power.max(axis=1) if source.counts else swing
+    wrong_w = most_w if source.counts else swing
     each_j = WITHIN * source.blur_s * swing + source.place_s * wrong_w
-    return float(np.sqrt((each_j**2).sum()))
+    return math.sqrt(float(each_j @ each_j))
 
 
 def _between_j(source: Source, spans: Ints) -> float:
@@ -121,8 +125,8 @@ def _between_j(source: Source, spans: Ints) -> float:
     high = np.searchsorted(curve.t_ns, spans[:, 1], side="right")
     between = many.ranges(low, high - 1)
     seconds = (curve.t_ns[between + 1] - curve.t_ns[between]) / 1e9
-    change_w = curve.end_w[between] - curve.start_w[between]
-    return 1.96 * math.sqrt(float(((seconds * change_w) ** 2).sum()) / 12)
+    open_j = seconds * (curve.end_w[between] - curve.start_w[between])
+    return 1.96 * math.sqrt(float(open_j @ open_j) / 12)
 
 
 def _readings_w(source: Source, spans: Ints) -> Floats:

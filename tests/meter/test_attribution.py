@@ -268,8 +268,24 @@ def anything(draw: st.DrawFn) -> tuple[list[Phase], list[GpuEvent]]:
     return phases, events
 
 
-@settings(max_examples=150, deadline=None)
-@given(anything())
+@st.composite
+def nested(draw: st.DrawFn) -> tuple[list[Phase], list[GpuEvent]]:
+    """Phases of one process that lie in one another or one after the other, and touch or don't."""
+    phases: list[Phase] = []
+
+    def fill(start: int, end: int, parent: str | None, depth: int) -> None:
+        cuts = sorted(draw(st.lists(st.integers(start, end), max_size=8 >> depth)))
+        for a, b in pairwise(cuts):
+            if draw(st.booleans()):
+                phases.append(Phase(str(len(phases)), draw(names), a, b, parent, None, 1, 0))
+                fill(a, b, phases[-1].id, depth + 1)
+
+    fill(0, 12_000 * MS, None, 0)
+    return phases, []
+
+
+@settings(max_examples=250, deadline=None)
+@given(st.one_of(anything(), nested()))
 def test_the_parts_add_up_whatever_the_phases_look_like(
     case: tuple[list[Phase], list[GpuEvent]],
 ) -> None:

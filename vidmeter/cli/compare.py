@@ -65,10 +65,29 @@ def run(arguments: argparse.Namespace) -> int:
     from vidmeter.reports import terminal, write
     from vidmeter.reports.comparison import compare
     from vidmeter.reports.files import check_writable
-    from vidmeter.reports.grouping import by_field, by_source
+    from vidmeter.reports.gather import nothing_collected
 
     for file in filter(None, outputs):
         check_writable(file, force=arguments.force)
+    with nothing_collected():
+        arms = _arms(arguments)
+        comparisons = compare(arms)
+        for output, form in zip(outputs, forms, strict=True):
+            text = render(form, arms, comparisons, color=output is None and _on_terminal())
+            if output is None:
+                plain = terminal.for_stream(text, sys.stdout.encoding) if form == "text" else text
+                sys.stdout.write(plain)
+            else:
+                write(text, output, force=arguments.force)
+                say(f"wrote {output}")
+        sys.stdout.flush()
+    return 0
+
+
+def _arms(arguments: argparse.Namespace) -> "list[Arm]":
+    """What is held against each other, two or more."""
+    from vidmeter.reports.grouping import by_field, by_source
+
     sources = _sources(arguments.names)
     arms = by_field(sources, arguments.by) if arguments.by else by_source(sources)
     if len(arms) < 2:
@@ -76,17 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"compare: there is only {arms[0].label}: name something to hold it against, or group"
             " its runs with --by FIELD"
         )
-    comparisons = compare(arms)
-    for output, form in zip(outputs, forms, strict=True):
-        text = render(form, arms, comparisons, color=output is None and _on_terminal())
-        if output is None:
-            plain = terminal.for_stream(text, sys.stdout.encoding) if form == "text" else text
-            sys.stdout.write(plain)
-        else:
-            write(text, output, force=arguments.force)
-            say(f"wrote {output}")
-    sys.stdout.flush()
-    return 0
+    return arms
 
 
 def render(
