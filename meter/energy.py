@@ -12,7 +12,7 @@ course (`whole`): such a stretch counts when a window holds all of it. A counter
 0 knows nothing of the stretch in which it did.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,8 @@ FEWEST_FOR_GRID = 8
 GRID_FITS = 0.98
 GRID_SLACK_NS = 1_000_000
 """Values come on a grid if nearly all do so between the two readings that they came between."""
+AT_ONCE = 1 << 16
+"""So many instants are looked up at once."""
 EDGE_TICKS = 1.5
 """How many usual spacings the first and last reading may be held beyond themselves."""
 
@@ -56,6 +58,11 @@ class Curve:
     seen: Bools
     whole: Bools
     at_j: Floats
+
+    @property
+    def even(self) -> bool:
+        """Whether power is known to be constant between any two knots."""
+        return self.start_w is self.end_w
 
     @property
     def empty(self) -> bool:
@@ -100,9 +107,11 @@ def _apart(values: Any) -> Any:
 def _curve(
     t_ns: Ints, start_w: Floats, end_w: Floats, seen: Bools, whole: Bools | None = None
 ) -> Curve:
-    known = seen if whole is None else seen | whole
+    known = seen if whole is None or whole is seen else seen | whole
     if not known.all():
-        start_w, end_w = np.where(known, start_w, 0.0), np.where(known, end_w, 0.0)
+        even = start_w is end_w
+        start_w = np.where(known, start_w, 0.0)
+        end_w = start_w if even else np.where(known, end_w, 0.0)
     joules = _apart(t_ns) * (0.5e-9 * (start_w + end_w))
     at_j = np.empty(len(t_ns))
     at_j[0] = 0.0
@@ -139,8 +148,9 @@ def _ends_doubled(values: Any) -> Any:
 
 def _steps(t: Ints, power: Floats, seen: Bools, whole: Bools, every_ns: int) -> Curve:
     """A curve of power that is constant between its knots."""
-    power = _ends_doubled(power)
-    return _curve(_held(t, every_ns), power, power, _ends_doubled(seen), _ends_doubled(whole))
+    power, held = _ends_doubled(power), _ends_doubled(seen)
+    known = held if whole is seen else _ends_doubled(whole)
+    return _curve(_held(t, every_ns), power, power, held, known)
 
 
 def points(t_ns: ArrayLike, power_w: ArrayLike, *, nominal_ns: int = 0) -> Curve:
@@ -314,12 +324,25 @@ def _nothing() -> Curve:
 
 def scaled(curve: Curve, factor: float, *, offset_w: float = 0.0) -> Curve:
     """The curve of (power - offset_w) × factor: a rating in W per busy CPU, a calibration."""
-    start_w, end_w = (curve.start_w - offset_w) * factor, (curve.end_w - offset_w) * factor
+    start_w = (curve.start_w - offset_w) * factor
+    end_w = start_w if curve.even else (curve.end_w - offset_w) * factor
     return curve if curve.empty else _curve(curve.t_ns, start_w, end_w, curve.seen, curve.whole)
+
+
+def _in_parts(of: Callable[[Curve, Ints], Floats], curve: Curve, t_ns: Ints) -> Floats:
+    """A function of many instants, some at a time: what it makes on its way stays small."""
+    if len(t_ns) <= AT_ONCE:
+        return of(curve, t_ns)
+    some = range(0, len(t_ns), AT_ONCE)
+    return np.concatenate([of(curve, t_ns[i : i + AT_ONCE]) for i in some])
 
 
 def _cumulative_j(curve: Curve, t_ns: Ints) -> Floats:
     """The curve's value at any instants, J; flat outside its knots."""
+    return _in_parts(_cumulative_j_of_some, curve, t_ns)
+
+
+def _cumulative_j_of_some(curve: Curve, t_ns: Ints) -> Floats:
     # Not np.clip, which takes ten times as long as these for a handful of instants.
     t = np.minimum(np.maximum(t_ns, curve.t_ns[0]), curve.t_ns[-1])
     i = np.minimum(curve.t_ns.searchsorted(t, side="right") - 1, len(curve.t_ns) - 2)
@@ -336,6 +359,10 @@ def power_at(curve: Curve, t_ns: ArrayLike) -> Floats:
     t = np.asarray(t_ns, dtype=np.int64)
     if curve.empty:
         return np.full(t.shape, np.nan)
+    return _in_parts(_power_at_some, curve, t)
+
+
+def _power_at_some(curve: Curve, t: Ints) -> Floats:
     i = curve.t_ns.searchsorted(t, side="right") - 1
     i = np.minimum(np.maximum(i, 0), len(curve.t_ns) - 2)
     span_ns = curve.t_ns[i + 1] - curve.t_ns[i]

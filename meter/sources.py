@@ -106,7 +106,9 @@ class Source:
             return starts, starts + self.window_ns
         starts, ends = self.reading_ns[:-1], self.reading_ns[1:]
         if self.window_ns:
-            starts = np.maximum(starts, ends - round((1 + energy.TILING) * self.window_ns))
+            longest_ns = round((1 + energy.TILING) * self.window_ns)
+            if (ends - starts).max(initial=0) > longest_ns:
+                starts = np.maximum(starts, ends - longest_ns)
         return starts, ends
 
     @cached_property
@@ -115,6 +117,9 @@ class Source:
         starts, ends = self.stretches
         if self.centred:
             return energy.power_at(self.curve, self.reading_ns)
+        if self.curve.even:  # a reading and the next are neighbouring knots, but for the ends
+            power_w, known = self.curve.start_w[1:-1], self.curve.whole[1:-1]
+            return power_w if known.all() else np.where(known, power_w, np.nan)
         joules, coverage = energy.window_arrays(self.curve, starts, ends)
         return np.where(coverage >= WHOLLY, joules / ((ends - starts) / 1e9), np.nan)
 

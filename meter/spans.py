@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vidmeter.meter.energy import (
+    AT_ONCE,
     Bools,
     Curve,
     Floats,
@@ -93,8 +94,14 @@ def time_inside(spans: Ints, starts: Ints, ends: Ints) -> Floats:
     upto = np.cumsum(spans[:, 1] - spans[:, 0])
     inside = np.column_stack((np.concatenate(([0], upto[:-1])), upto)).ravel()
     edges, first = spans.ravel(), spans[0, 0]
-    before, after = (np.interp(t_ns - first, edges - first, inside) for t_ns in (starts, ends))
-    return np.asarray(after - before)
+    found = np.empty(len(starts))
+    for i in range(0, len(starts), AT_ONCE):
+        part = slice(i, i + AT_ONCE)
+        before, after = (
+            np.interp(t_ns[part] - first, edges - first, inside) for t_ns in (starts, ends)
+        )
+        found[part] = after - before
+    return found
 
 
 def ranges(first: Ints, last: Ints) -> Ints:
