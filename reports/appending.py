@@ -49,7 +49,7 @@ def append(runs: Sequence[tuple[Run, Summary]], path: Path) -> int:
 def _read(path: Path) -> tuple[list[str], list[list[str]]]:
     """The columns and rows of the file; both empty if it isn't there yet."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             table = list(csv.reader(file))
     except FileNotFoundError:
         return [], []

@@ -9,7 +9,7 @@ from vidmeter.meter.comparing import Comparison
 from vidmeter.meter.statistics import Estimate
 from vidmeter.reports.arm import Arm, Repeat
 from vidmeter.reports.comparison import Compared
-from vidmeter.reports.doubts import doubts
+from vidmeter.reports.doubts import doubts, of_comparison
 from vidmeter.reports.peaks import share_of_peak
 from vidmeter.reports.published import comparable, job_of_arm
 
@@ -23,6 +23,7 @@ def render(arms: Sequence[Arm], comparisons: Sequence[Compared] = ()) -> str:
         "schema": SCHEMA,
         "arms": [_arm(arm) for arm in arms],
         "comparisons": [_comparison(c) for c in comparisons],
+        "cautions": [c._asdict() for c in of_comparison(arms)],
     }
     return json.dumps(_finite(document), indent=2, allow_nan=False) + "\n"
 

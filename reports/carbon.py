@@ -163,6 +163,8 @@ def _plain(text: str) -> str:
 def _near(text: str, known: Mapping[str, str], names: Mapping[str, str]) -> str:
     """`: did you mean …?` with up to three of `names`, found by what is `known` of them."""
     begin = sorted(name for name in known if text and name.startswith(text))
-    found = [known[name] for name in (*begin, *difflib.get_close_matches(text, known, n=6))]
+    found = [
+        known[name] for name in (*begin, *difflib.get_close_matches(text, known, n=6, cutoff=0.7))
+    ]
     shown = [names[each] for each in dict.fromkeys(found) if each in names][:3]
     return f": did you mean {' or '.join(shown)}?" if shown else f": {_OTHERWISE}"

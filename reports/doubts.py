@@ -62,7 +62,7 @@ def together(arms: Sequence[Arm]) -> list[Told]:
     for arm in arms:
         for doubt in doubts(arm):
             held.setdefault((doubt.text, doubt.remedy), []).append((arm, doubt))
-    found = list(_in_several(arms))
+    found = [Told(c.text, c.remedy, "", first=True) for c in of_comparison(arms)]
     for (text, remedy), of in held.items():
         whose = [arm.label for arm, _ in of] if len(arms) != len(of) else []
         where = [d.where for _, d in of if d.where and d.repeats != d.of]
@@ -73,14 +73,14 @@ def together(arms: Sequence[Arm]) -> list[Told]:
     return found
 
 
-def _in_several(arms: Sequence[Arm]) -> Iterator[Told]:
-    """Runs that are held against themselves."""
+def of_comparison(arms: Sequence[Arm]) -> Iterator[Caution]:
+    """Doubts about the arms' being held against each other: runs that stand on both sides."""
     whose = Counter(id_ for arm in arms for id_ in {r.run.id for r in arm.repeats})
     twice = sum(n > 1 for n in whose.values())
     if twice:
         runs, selves = ("run is", "itself") if twice == 1 else ("runs are", "themselves")
         text = f"{twice} {runs} in more than one group, and so held against {selves}"
-        yield Told(text, "name each run once", "", first=True)
+        yield Caution("in_several", text, "name each run once")
 
 
 def doubts(arm: Arm) -> list[Doubt]:

@@ -13,7 +13,9 @@ from vidmeter.meter.run import Trace
 from vidmeter.meter.sample import Quantity
 from vidmeter.meter.sources import Source, sources_of
 
-spacings_ms = st.lists(st.sampled_from([20, 20, 20, 20, 20, 20, 21, 150, 700]), min_size=9, max_size=60)
+spacings_ms = st.lists(
+    st.sampled_from([20, 20, 20, 20, 20, 20, 21, 150, 700]), min_size=9, max_size=60
+)
 powers_w = st.lists(st.integers(0, 700), min_size=61, max_size=61)
 
 

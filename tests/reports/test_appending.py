@@ -94,6 +94,14 @@ def test_another_table_is_refused_and_left_as_it_is(tmp_path: Path, content: str
     assert path.read_bytes() == content.encode("latin-1")
 
 
+def test_a_table_that_another_program_saved_with_a_mark_at_its_start_is_added_to(tmp_path: Path):
+    path = tmp_path / "all.csv"
+    append([pair("a")], path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    append([pair("b")], path)
+    assert path.read_text() == csvfile.render([pair("a"), pair("b")])
+
+
 def test_run_and_report_add_to_the_same_file(tmp_path: Path):
     place = Place(tmp_path)
     command = ("run", "-q", "--sensor", place.curve(), "--append", "all.csv", "--", "sleep", "0.3")

@@ -207,7 +207,10 @@ def test_what_makes_a_result_doubtful_stands_before_it_and_what_all_share_after(
 
     same = [*arms(a), arm_of("again", a)]
     text = benchtext.render(same, compare(same))
-    assert text.startswith("! 5 runs are in more than one group, and so held against themselves\n")
+    twice = "5 runs are in more than one group, and so held against themselves"
+    assert text.startswith(f"! {twice}\n")
+    (told,) = json.loads(benchjson.render(same, compare(same)))["cautions"]
+    assert told == {"kind": "in_several", "text": twice, "remedy": "name each run once"}
 
 
 def test_a_page_of_runs_is_a_comparison_and_knows_nothing_of_warm_ups():
