@@ -50,9 +50,23 @@ def load_weights(
             raise
         raise WorkloadUnavailable(_why(workload, repository, where, error)) from error
     facts: dict[str, Any] = {"weights": where if where == HUB else "path", "checkpoint": place}
-    if where != HUB:
+    if where == HUB:
+        facts["revision"] = revision(repository)
+    else:
         facts["fingerprint"] = fingerprint(Path(place))
     return loaded, facts
+
+
+def revision(repository: str) -> str | None:
+    """The commit of a repository of the hub that is kept here as its newest; None if none is."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    folder = repo_folder_name(repo_id=repository, repo_type="model")
+    try:
+        return (Path(constants.HF_HUB_CACHE) / folder / "refs" / "main").read_text().strip()
+    except OSError:
+        return None
 
 
 def fingerprint(folder: Path) -> str:

@@ -199,6 +199,29 @@ except WorkloadUnavailable as refused:
     assert ("can't be reached (Connection refused)" in line) == (forbidden == "0")
 
 
+def test_of_the_hub_the_commit_that_was_loaded_is_kept(tmp_path: Path) -> None:
+    code = """
+import json
+from transformers import AutoConfig
+from vidmeter.workloads.checkpoints import load_weights, revision
+loaded, facts = load_weights("w", "owner/name", "hub", AutoConfig.from_pretrained)
+print(json.dumps([loaded.model_type, facts, revision("owner/other")]))
+"""
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    kept = tmp_path / "hub" / "models--owner--name"
+    (kept / "snapshots" / commit).mkdir(parents=True)
+    (kept / "snapshots" / commit / "config.json").write_text('{"model_type": "llama"}')
+    (kept / "refs").mkdir()
+    (kept / "refs" / "main").write_text(commit)
+    environ = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "PATH": "/usr/bin"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environ, cwd=ROOT, capture_output=True, text=True,
+        check=True, timeout=240,
+    )  # fmt: skip
+    expected = {"weights": "hub", "checkpoint": "owner/name", "revision": commit}
+    assert json.loads(done.stdout) == ["llama", expected, None]
+
+
 def test_weights_that_can_not_be_are_refused_before_anything_is_loaded(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for weights in ("Random", "", str(tmp_path / "file"), str(tmp_path / "nothing")):
