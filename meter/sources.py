@@ -117,8 +117,10 @@ class Source:
         starts, ends = self.stretches
         if self.centred:
             return energy.power_at(self.curve, self.reading_ns)
-        if self.curve.even:  # a reading and the next are neighbouring knots, but for the ends
-            power_w, known = self.curve.start_w[1:-1], self.curve.whole[1:-1]
+        if self.curve.even and len(starts):  # a reading and the next are neighbouring knots
+            first = int(self.curve.t_ns.searchsorted(self.reading_ns[0]))
+            between = slice(first, first + len(starts))
+            power_w, known = self.curve.start_w[between], self.curve.whole[between]
             return power_w if known.all() else np.where(known, power_w, np.nan)
         joules, coverage = energy.window_arrays(self.curve, starts, ends)
         return np.where(coverage >= WHOLLY, joules / ((ends - starts) / 1e9), np.nan)

@@ -30,16 +30,17 @@ def source_of(quantity: Quantity, t_ns: list[int], value: list[float], window: b
     return found
 
 
-@pytest.mark.parametrize("quantity", [Quantity.POWER_RING, Quantity.ENERGY])
+@pytest.mark.parametrize("quantity", [Quantity.POWER_RING, Quantity.ENERGY, Quantity.ENERGY_STATED])
 @given(spacings_ms, powers_w)
 def test_a_reading_tells_the_mean_power_of_its_stretch_and_nothing_of_one_not_seen(
     quantity: Quantity, apart_ms: list[int], power_w: list[int]
 ) -> None:
     t_ns = [START + ms * MS for ms in np.cumsum([0, *apart_ms]).tolist()]
     value = [float(w + 1) for w in power_w[: len(t_ns)]]
-    if quantity is Quantity.ENERGY:
+    if quantity is not Quantity.POWER_RING:
         steps = [w * ms / 1e3 for w, ms in zip(value[1:], apart_ms, strict=True)]
         value = [500.0, *(500.0 + np.cumsum(steps)).tolist()]
+    if quantity is Quantity.ENERGY:
         reset = len(value) // 2
         value[reset:] = [v - value[reset] for v in value[reset:]]
     source = source_of(quantity, t_ns, value, window=quantity is Quantity.POWER_RING)
