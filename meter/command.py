@@ -4,7 +4,6 @@ import glob
 import os
 import shutil
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from vidmeter.meter.order import Order
 from vidmeter.meter.reader import read_work
 from vidmeter.meter.recorder import Recorder
 from vidmeter.meter.run import Event, Work
-from vidmeter.meter.runfile import SUFFIX, marks_folder
+from vidmeter.meter.runfile import SUFFIX, marks_folder, new_id
 from vidmeter.meter.store import RunWriter
 from vidmeter.meter.tree import MARKER
 
@@ -60,17 +59,19 @@ class Metered:
 def meter(
     job: Job,
     *,
-    meanwhile: Callable[[], None] | None = None,
+    while_starting: Callable[[], None] | None = None,
+    while_ending: Callable[[], None] | None = None,
     on_start: Callable[[Recorder], None] | None = None,
     on_tick: Callable[[], None] | None = None,
     on_end: Callable[[], None] | None = None,
 ) -> Metered:
     """Run the command under the meter. Raises before it starts, never after.
 
-    `meanwhile` is called while the sampler starts, `on_start` when it is at work, `on_tick` about
-    twice a second while the command runs, and `on_end` when it has ended.
+    `while_starting` is called while the sampler starts, `on_start` when it is at work, `on_tick`
+    about twice a second while the command runs, `on_end` when it has ended, and `while_ending`
+    while the sampler finishes.
     """
-    marker = uuid.uuid4().hex
+    marker = new_id()
     order = replace(job.order, command=job.command, marker=marker)
     path = Path(order.path)
     environ = os.environ | {
@@ -83,8 +84,8 @@ def meter(
         environ |= hook.environment(job.instrument, os.environ.get("PYTHONPATH"))
     recorder = Recorder(order)
     try:
-        if meanwhile:
-            meanwhile()
+        if while_starting:
+            while_starting()
         from vidmeter.meter.launch import launch
 
         recorder.wait()
@@ -109,7 +110,7 @@ def meter(
             # Enough of waiting: the window before the command is there.
             outcome = replace(outcome, asked_to_end=True)
         recorder.put(idle=idle)
-    ended = recorder.stop(outcome.end_ns, outcome.exit_code)
+    ended = recorder.stop(outcome.end_ns, outcome.exit_code, meanwhile=while_ending)
     messages = list(ended.messages)
     if outcome.trouble is not None:
         messages.append(f"the live line failed: {outcome.trouble!r}")

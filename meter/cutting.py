@@ -1,6 +1,5 @@
 """A run of its own for a window or a phase of a longer one."""
 
-import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from vidmeter.meter.placed import extent
 from vidmeter.meter.reader import load
 from vidmeter.meter.run import Phase, Run
+from vidmeter.meter.runfile import new_id
 from vidmeter.meter.windows import paths
 
 
@@ -20,7 +20,7 @@ def cut(path: Path, phase: Phase) -> Run:
     run = window_of(
         lambda start, end: load(path, window=(start, end)), phase.id, phase.start_ns, end_ns
     )
-    return replace(run, id=uuid.uuid4().hex, exit_code=0, idle=(), stated=None, path=None)
+    return replace(run, id=new_id(), exit_code=0, idle=(), stated=None, path=None)
 
 
 def window_of(

@@ -9,19 +9,20 @@ older one looks like a copy, even if the program made it anew, byte by byte; the
 do then.
 """
 
-import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum, auto
 from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from vidmeter.meter.files import File, Hits, Limits, matching, once_each, search, still_written
 from vidmeter.meter.files import suffix as suffix_of
 from vidmeter.meter.run import Work
-from vidmeter.meter.videofile import Clip, probe
+
+if TYPE_CHECKING:
+    from vidmeter.meter.videofile import Clip
 
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif", ".apng", ".ts", ".m2ts", ".mpg"}
@@ -193,6 +194,10 @@ def _probed(
     """The videos among `files`, and doubts about the others."""
     videos: list[Work] = []
     doubts: list[Doubt] = []
+    if not files:
+        return videos, doubts
+    from vidmeter.meter.videofile import Clip, probe
+
     deadline = time.monotonic() + limit_s
     for done, file in enumerate(files):
         if time.monotonic() > deadline:
@@ -217,7 +222,7 @@ def _probed(
     return videos, doubts
 
 
-def _work(file: File, clip: Clip) -> Work:
+def _work(file: File, clip: "Clip") -> Work:
     return Work(
         unit="video",
         count=1,
@@ -243,6 +248,8 @@ def _is_typescript(file: File) -> bool:
 
 
 def _digest(path: Path) -> bytes | None:
+    import hashlib
+
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "blake2b").digest()

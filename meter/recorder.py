@@ -6,6 +6,7 @@ import selectors
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -107,10 +108,21 @@ class Recorder:
             if self._send({"do": "flush", "after_ns": after_ns}):
                 self._answer(ANSWER_TIMEOUT_S)
 
-    def stop(self, end_ns: int, exit_code: int | None = None) -> Ended:
-        """End the recording; the window of the run ends at `end_ns`."""
+    def stop(
+        self,
+        end_ns: int,
+        exit_code: int | None = None,
+        *,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> Ended:
+        """End the recording; the window of the run ends at `end_ns`.
+
+        `meanwhile` is called while the sampler finishes.
+        """
         with self._lock:
             sent = self._send({"do": "stop", "end_ns": end_ns, "exit_code": exit_code})
+            if meanwhile:
+                meanwhile()
             answer = self._answer(ANSWER_TIMEOUT_S) if sent else None
             if answer is None:
                 self._process.kill()

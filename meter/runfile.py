@@ -3,6 +3,7 @@
 A run file is an SQLite database (`*.vidmeter`), described in docs/run-file.md.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,11 @@ CREATE TABLE event (
     end_ns INTEGER NOT NULL, detail TEXT NOT NULL, device TEXT, count INTEGER NOT NULL);
 CREATE TABLE anchor (monotonic_ns INTEGER NOT NULL, real_ns INTEGER NOT NULL);
 """
+
+
+def new_id() -> str:
+    """A name that no other run has: 32 hexadecimal digits (the module `uuid` is slow to import)."""
+    return os.urandom(16).hex()
 
 
 def marks_folder(path: Path) -> Path:

@@ -10,7 +10,6 @@ import os
 import selectors
 import signal
 import sys
-import uuid
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from vidmeter.meter.order import Order
 from vidmeter.meter.others import Others
 from vidmeter.meter.quality import Verdict
 from vidmeter.meter.run import Event
-from vidmeter.meter.runfile import marks_folder, remove, remove_marks, start_ticks
+from vidmeter.meter.runfile import marks_folder, new_id, remove, remove_marks, start_ticks
 from vidmeter.meter.sample import Quantity
 from vidmeter.meter.sampler import PERIOD_NS, Sampler
 from vidmeter.meter.sensors import Opened, Selection, open_sensors
@@ -152,7 +151,7 @@ def begin(order: Order, opened: Opened) -> Sampler:
     path = Path(order.path)
     now = monotonic_ns()
     facts: dict[str, Any] = {
-        "id": uuid.uuid4().hex,
+        "id": new_id(),
         "command": order.command,
         "start_ns": now,
         "end_ns": None,
@@ -251,3 +250,5 @@ def main(order_json: str, answers: int) -> None:
     facts = environment(environ) | {"vidmeter": vidmeter.__version__, "directory": os.getcwd()}  # noqa: PTH109
     sampler.writer.put(environment=facts)
     Service(order, sampler, parent).run()
+    # All is written and closed; to take the interpreter apart as well would take 10 ms.
+    os._exit(0)

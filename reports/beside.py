@@ -4,14 +4,16 @@ A ratio is stated only against a figure of the same job; beside a similar one st
 and the reader judges.
 """
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from vidmeter.meter.rows import weights
 from vidmeter.meter.run import Run
 from vidmeter.meter.summary import Summary
 from vidmeter.reports import terminal
 from vidmeter.reports.format import digits
-from vidmeter.reports.published import Comparable, Published, comparable, job_of_run
+
+if TYPE_CHECKING:
+    from vidmeter.reports.published import Comparable, Published
 
 MOST_IN_TEXT = 3
 
@@ -25,12 +27,16 @@ class Beside(NamedTuple):
     value: float
     unit: str
     part: str
-    found: Comparable
+    found: "Comparable"
     random: bool
 
 
 def beside(run: Run, summary: Summary) -> Beside | None:
     """What was published of the run's work or of similar work; None where there is nothing."""
+    if not summary.work.video_seconds:
+        return None
+    from vidmeter.reports.published import comparable, job_of_run
+
     job = job_of_run(run, summary)
     found = comparable(job)
     if job is None or not found.rows:
@@ -71,7 +77,7 @@ def lines(of: Beside | None) -> list[str]:
     return out
 
 
-def source(row: Published) -> str:
+def source(row: "Published") -> str:
     """Where a figure is from, and whether it was read there."""
     return row.source + ("" if row.confidence == "read" else ", quoted by others")
 

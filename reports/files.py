@@ -5,7 +5,6 @@ leaves half a file. Devices and pipes, which can't be moved to, are written to d
 """
 
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,7 +52,7 @@ def opened(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
     # A link stays a link: what it points to is replaced.
     target = path.resolve()
     # Not by the process's number: in containers many have the same, also one that was killed.
-    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    beside = target.with_name(f".{target.name}.{os.urandom(4).hex()}.part")
     try:
         if path.exists() and not _taken(path):
             with path.open("wb") as file:

@@ -3,19 +3,24 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vidmeter.meter.summary import Conditions, DeviceEnergy, PhaseSummary, Summary, Total, WorkDone
-from vidmeter.reports import footprintwords
-from vidmeter.reports.footprint import Footprint
+
+if TYPE_CHECKING:
+    from vidmeter.reports.footprint import Footprint
 
 SCHEMA = "vidmeter-summary/1"
 """Grows with each change that an existing reader would stumble over."""
 
 
-def render(summary: Summary, footprint: Footprint | None = None) -> str:
+def render(summary: Summary, footprint: "Footprint | None" = None) -> str:
     """The summary as one JSON document, with a footprint where one was asked for."""
-    asked = footprintwords.document(footprint) if footprint else None
+    asked = None
+    if footprint:
+        from vidmeter.reports import footprintwords
+
+        asked = footprintwords.document(footprint)
     whole = document(summary) | {"footprint": asked}
     return json.dumps(whole, indent=2, allow_nan=False) + "\n"
 

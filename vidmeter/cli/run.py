@@ -136,7 +136,8 @@ def meter_with_live_line(job: Job, *, quiet: bool, announce: bool = True) -> Met
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         return meter(
             job,
-            meanwhile=_load_summary,
+            while_starting=_load_summary,
+            while_ending=_load_report,
             on_start=on_start,
             on_tick=watch.tick,
             on_end=watch.close,
@@ -153,7 +154,14 @@ def meter_with_live_line(job: Job, *, quiet: bool, announce: bool = True) -> Met
         live.close()
         watch.close()
 
-    return meter(job, meanwhile=_load_summary, on_start=on_start, on_tick=tick, on_end=end)
+    return meter(
+        job,
+        while_starting=_load_summary,
+        while_ending=_load_report,
+        on_start=on_start,
+        on_tick=tick,
+        on_end=end,
+    )
 
 
 class Watch:
@@ -192,8 +200,14 @@ def _load_summary() -> None:
     to. `launch` wants a process of one thread: a signal that reached another would end us.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    import vidmeter.meter.summarize
-    import vidmeter.reports.terminal  # noqa: F401
+    import vidmeter.meter.summarize  # noqa: F401
+
+
+def _load_report() -> None:
+    """The same, of what is wanted at the end."""
+    import vidmeter.meter.outputs
+    import vidmeter.reports.beside
+    import vidmeter.reports.statement  # noqa: F401
 
 
 def _announce(recorder: Recorder) -> None:
