@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 _ESCAPED = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     **{c: f"\\{c}" for c in "&%$#_{}"},
-    "±": r"$\pm$", "−": "$-$", "·": r"$\cdot$", "–": "--",
+    "±": r"$\pm$", "−": "$-$", "·": r"$\cdot$", "–": "--", "×": r"$\times$", "›": "$>$",
+    "µ": r"$\mu$", "…": r"\dots{}", "\u202f": r"\,",
 }  # fmt: skip
 
 
@@ -30,21 +31,29 @@ def frame(arms: Sequence[Arm], comparisons: Sequence[Compared] = ()) -> "pd.Data
 
 def markdown(arms: Sequence[Arm], comparisons: Sequence[Compared] = ()) -> str:
     """A table of GitHub's Markdown, and under it how it is to be read."""
-    table = frame(arms, comparisons)
-    rows = [list(table.columns), *table.to_numpy().tolist()]
-    cells = [[str(cell).replace("|", "\\|") for cell in row] for row in rows]
-    lines = [f"| {' | '.join(row)} |" for row in cells]
-    lines.insert(1, "|" + "|".join(["---", *["---:"] * (len(cells[0]) - 1)]) + "|")
-    return "\n".join([*lines, "", *_notes(arms, comparisons)]) + "\n"
+    return as_markdown(frame(arms, comparisons), _notes(arms, comparisons))
 
 
 def latex(arms: Sequence[Arm], comparisons: Sequence[Compared] = ()) -> str:
     """A `tabular` with the rules of booktabs, and under it how it is to be read."""
-    table = frame(arms, comparisons)
+    return as_latex(frame(arms, comparisons), _notes(arms, comparisons))
+
+
+def as_markdown(table: "pd.DataFrame", notes: Sequence[str]) -> str:
+    """A table of texts as GitHub's Markdown, with notes below it, each a paragraph."""
+    rows = [list(table.columns), *table.to_numpy().tolist()]
+    cells = [[str(cell).replace("|", "\\|") for cell in row] for row in rows]
+    lines = [f"| {' | '.join(row)} |" for row in cells]
+    lines.insert(1, "|" + "|".join(["---", *["---:"] * (len(cells[0]) - 1)]) + "|")
+    return "\n".join([*lines, "", "\n\n".join(notes)]) + "\n"
+
+
+def as_latex(table: "pd.DataFrame", notes: Sequence[str]) -> str:
+    """A table of texts as a `tabular`, with notes below it as comments."""
     escaped = table.map(_escaped).rename(columns=_escaped)
     text = escaped.to_latex(index=False, column_format="l" + "r" * (len(table.columns) - 1))
-    notes = "\n".join(f"% {note}" for note in _notes(arms, comparisons))
-    return f"% needs \\usepackage{{booktabs}}\n{text}{notes}\n"
+    below = "\n".join(f"% {note}" for note in notes)
+    return f"% needs \\usepackage{{booktabs}}\n{text}{below}\n"
 
 
 def _row(n: int, arm: Arm, compared: Compared | None) -> dict[str, str]:

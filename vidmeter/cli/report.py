@@ -22,6 +22,8 @@ FORMATS = (
     "trace",
     "speedscope",
     "parquet",
+    "markdown",
+    "latex",
     "codecarbon",
     "model-card",
 )
@@ -32,7 +34,7 @@ FOREIGN = {"training_type": ("model-card",), "location": ("model-card",)}
 """Options that only some forms have a place for."""
 SUFFIXES = {
     ".html": "html", ".htm": "html", ".csv": "csv", ".json": "json", ".txt": "text",
-    ".parquet": "parquet",
+    ".parquet": "parquet", ".md": "markdown", ".tex": "latex",
 }  # fmt: skip
 LONG_SUFFIXES = {".trace.json": "trace", ".speedscope.json": "speedscope"}
 
@@ -125,7 +127,7 @@ def render(
     merge: "TorchTrace | None" = None,
     terms: "Terms | None" = None,
 ) -> str:
-    """Runs in one of `FORMATS`; only CSV and text show several.
+    """Runs in one of `FORMATS`; only text and tables show several.
 
     `merge` goes into a trace, the footprint by `terms` into text, HTML and JSON.
     """
@@ -133,10 +135,17 @@ def render(
 
     if form == "csv":
         return csvfile.render(pairs)
+    if form in ("markdown", "latex"):
+        from vidmeter.reports import runtables
+
+        rendered = runtables.markdown if form == "markdown" else runtables.latex
+        return rendered([summary for _, summary in pairs])
     if form == "text":
         return "\n".join(_text(run, summary, terms) for run, summary in pairs)
     if len(pairs) > 1:
-        raise UsageError(f"report: {form} shows one run; for several use csv, parquet or text")
+        raise UsageError(
+            f"report: {form} shows one run; for several use csv, parquet, markdown, latex or text"
+        )
     run, summary = pairs[0]
     found = footprint.of(summary, terms=terms) if terms else None
     if form == "html":
