@@ -1,11 +1,13 @@
 import csv
 import importlib.util
 import math
+import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from vidmeter.meter.device import Kind, Provenance
@@ -15,7 +17,9 @@ from vidmeter.meter.sample import Quantity
 from vidmeter.meter.sensors.modelled import (
     ModelledCpu,
     Reference,
+    busy_s,
     codecarbon_ratings,
+    pause_ns,
     rate,
     read_reference,
 )
@@ -169,6 +173,22 @@ def test_a_busy_loop_is_counted_in_busy_seconds() -> None:
     # The kernel counts in hundredths of a second.
     assert 0.4 <= busy_s <= elapsed_s * logical_cpus + 0.02 * logical_cpus
     assert first.series.quantity is Quantity.CPU_BUSY
+
+
+def test_busy_are_all_columns_but_those_of_waiting_and_of_others() -> None:
+    told = b"cpu  100 20 300 4000 5000 60 70 800 90 10\ncpu0 1 1 1 1 1 1 1 1 1 1\nintr 5\n"
+    assert busy_s(told) == (100 + 20 + 300 + 60 + 70) / os.sysconf("SC_CLK_TCK")
+    times = psutil.cpu_times()
+    theirs = times.user + times.nice + times.system + times.irq + times.softirq
+    (sample,) = ModelledCpu().read(time.monotonic_ns()).samples
+    assert sample.value == pytest.approx(theirs, abs=1.0)
+
+
+def test_a_look_that_takes_long_is_followed_by_a_longer_pause() -> None:
+    ms = 1_000_000
+    assert [pause_ns(took) for took in (0, ms // 10, 2 * ms, 100 * ms)] == [
+        45 * ms, 45 * ms, 400 * ms, 1000 * ms,
+    ]  # fmt: skip
 
 
 def test_it_is_new_at_every_tick() -> None:
