@@ -259,7 +259,7 @@ def _follow_captures(cuda: "ModuleType", capturing: "set[int]") -> None:
         capturing.add(id(graph))
         try:
             return capture_begin(graph, *args, **kwargs)
-        except BaseException:
+        except BaseException:  # no capture has begun, whatever ended it
             capturing.discard(id(graph))
             raise
 

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidmeter.cli.options import UsageError, colors, files_of, find_run, say
+from vidmeter.cli.options import UsageError, colors, files_of, find_run, put
 
 if TYPE_CHECKING:
     from vidmeter.reports.arm import Arm
@@ -62,7 +62,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Compare the runs and write what was asked for."""
     outputs = files_of(arguments.output or [Path("-")])
     forms = [_form(output, arguments.format) for output in outputs]
-    from vidmeter.reports import terminal, write
     from vidmeter.reports.comparison import compare
     from vidmeter.reports.files import check_writable
     from vidmeter.reports.gather import nothing_collected
@@ -74,12 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
         comparisons = compare(arms)
         for output, form in zip(outputs, forms, strict=True):
             text = render(form, arms, comparisons, color=output is None and _on_terminal())
-            if output is None:
-                plain = terminal.for_stream(text, sys.stdout.encoding) if form == "text" else text
-                sys.stdout.write(plain)
-            else:
-                write(text, output, force=arguments.force)
-                say(f"wrote {output}")
+            put(text, output, form=form, force=arguments.force)
         sys.stdout.flush()
     return 0
 

@@ -110,6 +110,18 @@ def files_of(stated: Sequence[Path]) -> list[Path | None]:
     return [None if str(path) == "-" else path for path in stated]
 
 
+def put(text: str, output: Path | None, *, form: str, force: bool) -> None:
+    """Write a report to its file, or to stdout where none is named."""
+    from vidmeter.reports import terminal, write
+
+    if output is None:
+        plain = terminal.for_stream(text, sys.stdout.encoding) if form == "text" else text
+        sys.stdout.write(plain)
+    else:
+        write(text, output, force=force)
+        say(f"wrote {output}")
+
+
 def say(text: str) -> None:
     """A line for the user on stderr; stdout belongs to the command and to data."""
     print(f"vidmeter: {text}", file=sys.stderr, flush=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidmeter.cli.footprint_options import add_footprint_options, terms_of
-from vidmeter.cli.options import UsageError, files_of, find_run, say
+from vidmeter.cli.options import UsageError, files_of, find_run, put, say
 
 if TYPE_CHECKING:
     from vidmeter.meter.run import Run
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Render the runs and write what was asked for."""
     from vidmeter.meter.reader import load
     from vidmeter.meter.summarize import summarize
-    from vidmeter.reports import terminal, torchtrace, write
+    from vidmeter.reports import torchtrace
     from vidmeter.reports.files import check_writable
 
     outputs = files_of(arguments.output or ([] if arguments.append else [Path("-")]))
@@ -110,12 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
             if form in GRAMS
             else render(form, pairs, merge=merge, terms=terms)
         )
-        if output is None:
-            plain = terminal.for_stream(text, sys.stdout.encoding) if form == "text" else text
-            sys.stdout.write(plain)
-        else:
-            write(text, output, force=arguments.force)
-            say(f"wrote {output}")
+        put(text, output, form=form, force=arguments.force)
     sys.stdout.flush()
     return 0
 
